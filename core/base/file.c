@@ -1,0 +1,249 @@
+#include "config.h"
+#include "base/file.h"
+
+#include "base/err.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void kache_auto_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	errno = saved;
+}
+
+int kache_file_readat(int dirfd, const char *path, size_t max, struct kache_buf *out)
+{
+	KACHE_AUTO_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	size_t start = out->len, room = 8192;
+
+	if (fd < 0)
+		return KACHE_E_IO;
+	for (;;) {
+		char *to = kache_buf_reserve(out, room);
+		ssize_t n = read(fd, to, room);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return KACHE_E_IO;
+		out->len += (size_t)n;
+		out->data[out->len] = '\0';
+		/* A short read of a regular file is its end: one system call saved on small files. */
+		if ((size_t)n < room)
+			return KACHE_OK;
+		if (out->len - start > max)
+			return KACHE_E_TOOBIG;
+		if (room < 1 << 20)
+			room *= 4;
+	}
+}
+
+int kache_file_read(const char *path, size_t max, struct kache_buf *out)
+{
+	return kache_file_readat(AT_FDCWD, path, max, out);
+}
+
+int kache_write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return KACHE_E_IO;
+		p += n;
+		len -= (size_t)n;
+	}
+	return KACHE_OK;
+}
+
+int kache_mkdirs(const char *path, mode_t mode)
+{
+	KACHE_AUTO_FREE char *copy = kache_strdup(path);
+
+	if (!mkdir(copy, mode) || errno == EEXIST)
+		return KACHE_OK;
+	if (errno != ENOENT)
+		return KACHE_E_IO;
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) && errno != EEXIST)
+			return KACHE_E_IO;
+		*p = '/';
+	}
+	return mkdir(copy, mode) && errno != EEXIST ? KACHE_E_IO : KACHE_OK;
+}
+
+char *kache_temp_name(const char *dir, const char *prefix)
+{
+	static unsigned counter;
+
+	return kache_asprintf("%s/%s%ld-%u", dir, prefix, (long)getpid(), counter++);
+}
+
+int kache_file_replace(const char *path, const void *data, size_t len, mode_t mode)
+{
+	KACHE_AUTO_FREE char *dir = kache_path_dir(path);
+	KACHE_AUTO_FREE char *tmp = kache_temp_name(dir, ".kache-");
+	KACHE_AUTO_FD int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int saved;
+
+	if (fd < 0 && errno == ENOENT) {
+		if (kache_mkdirs(dir, 0777))
+			return KACHE_E_IO;
+		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	}
+	if (fd < 0 && errno == EEXIST) {	/* litter of a dead process with our number */
+		unlink(tmp);
+		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	}
+	if (fd < 0)
+		return KACHE_E_IO;
+	if (!kache_write_all(fd, data, len) && !rename(tmp, path))
+		return KACHE_OK;
+	saved = errno;
+	unlink(tmp);
+	errno = saved;
+	return KACHE_E_IO;
+}
+
+int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
+{
+	char chunk[64 * 1024];
+	ssize_t n;
+
+#ifdef SYS_copy_file_range
+	while (size) {
+		n = syscall(SYS_copy_file_range, from_fd, NULL, to_fd, NULL,
+			    (size_t)(size > 1u << 30 ? 1u << 30 : size), 0u);
+		if (n <= 0)
+			break;
+		size -= (uint64_t)n;
+	}
+	if (!size)
+		return KACHE_OK;
+#endif
+	while (size) {		/* another file system, or a kernel that can't: offsets are where we stopped */
+		n = read(from_fd, chunk, sizeof chunk);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (!n)
+				errno = EIO;	/* shorter than it said it was */
+			return KACHE_E_IO;
+		}
+		if ((uint64_t)n > size)
+			n = (ssize_t)size;
+		if (kache_write_all(to_fd, chunk, (size_t)n))
+			return KACHE_E_IO;
+		size -= (uint64_t)n;
+	}
+	return KACHE_OK;
+}
+
+#if defined __linux__ && defined SYS_statx
+/* linux/stat.h as of Linux 4.11 (statx(2)); musl-gcc has neither that header nor a wrapper. */
+struct statx_time {
+	int64_t sec;
+	uint32_t nsec;
+	int32_t pad;
+};
+struct statx_buf {
+	uint32_t mask, blksize;
+	uint64_t attributes;
+	uint32_t nlink, uid, gid;
+	uint16_t mode, pad;
+	uint64_t ino, size, blocks, attributes_mask;
+	struct statx_time atime, btime, ctime, mtime;
+	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
+	uint64_t spare[14];
+};
+enum { KSTATX_BASIC = 0x7ff, KSTATX_BTIME = 0x800, KAT_EMPTY_PATH = 0x1000, KAT_NOFOLLOW = 0x100 };
+
+static int64_t ns(const struct statx_time *t)
+{
+	return t->sec * 1000000000 + t->nsec;
+}
+
+static int do_stat(int fd, const char *path, int flags, struct kache_stat *st)
+{
+	struct statx_buf b;
+
+	if (syscall(SYS_statx, fd, path, flags, KSTATX_BASIC | KSTATX_BTIME, &b))
+		return KACHE_E_IO;
+	*st = (struct kache_stat){
+		.dev = (uint64_t)b.dev_major << 32 | b.dev_minor,
+		.ino = b.ino,
+		.size = b.size,
+		.mtime = ns(&b.mtime),
+		.ctime = ns(&b.ctime),
+		.btime = b.mask & KSTATX_BTIME ? ns(&b.btime) : 0,
+		.mode = b.mode,
+		.nlink = b.nlink,
+	};
+	return KACHE_OK;
+}
+
+int kache_stat(const char *path, bool follow, struct kache_stat *st)
+{
+	return do_stat(AT_FDCWD, path, follow ? 0 : KAT_NOFOLLOW, st);
+}
+
+int kache_fstat(int fd, struct kache_stat *st)
+{
+	return do_stat(fd, "", KAT_EMPTY_PATH, st);
+}
+#else
+static void fill(const struct stat *s, struct kache_stat *st)
+{
+	*st = (struct kache_stat){
+		.dev = (uint64_t)s->st_dev,
+		.ino = (uint64_t)s->st_ino,
+		.size = (uint64_t)s->st_size,
+#ifdef __APPLE__
+		.mtime = s->st_mtimespec.tv_sec * 1000000000LL + s->st_mtimespec.tv_nsec,
+		.ctime = s->st_ctimespec.tv_sec * 1000000000LL + s->st_ctimespec.tv_nsec,
+#else
+		.mtime = s->st_mtim.tv_sec * 1000000000LL + s->st_mtim.tv_nsec,
+		.ctime = s->st_ctim.tv_sec * 1000000000LL + s->st_ctim.tv_nsec,
+#endif
+		.mode = (uint32_t)s->st_mode,
+		.nlink = (uint32_t)s->st_nlink,
+	};
+}
+
+int kache_stat(const char *path, bool follow, struct kache_stat *st)
+{
+	struct stat s;
+
+	if (follow ? stat(path, &s) : lstat(path, &s))
+		return KACHE_E_IO;
+	fill(&s, st);
+	return KACHE_OK;
+}
+
+int kache_fstat(int fd, struct kache_stat *st)
+{
+	struct stat s;
+
+	if (fstat(fd, &s))
+		return KACHE_E_IO;
+	fill(&s, st);
+	return KACHE_OK;
+}
+#endif

@@ -1,0 +1,42 @@
+/* Files: reading whole ones, creating complete ones, and copying without copying where possible. */
+#ifndef KACHE_BASE_FILE_H
+#define KACHE_BASE_FILE_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Appends the file's bytes to out. KACHE_E_IO (errno), or KACHE_E_TOOBIG beyond max bytes. */
+int kache_file_read(const char *path, size_t max, struct kache_buf *out);
+int kache_file_readat(int dirfd, const char *path, size_t max, struct kache_buf *out);
+/* All of len, through short writes and EINTR. 0 or KACHE_E_IO. */
+int kache_write_all(int fd, const void *data, size_t len);
+/* Writes a complete file at path by a temporary name in the same directory and rename; readers see
+ * the old file or the new one. Missing parent directories are made. 0 or KACHE_E_IO. */
+int kache_file_replace(const char *path, const void *data, size_t len, mode_t mode);
+/* mkdir -p; 0 or KACHE_E_IO. Existing directories (also through symlinks) are fine. */
+int kache_mkdirs(const char *path, mode_t mode);
+/* A fresh name "<dir>/<prefix><pid>-<counter>", unique among living processes. Fresh memory. */
+char *kache_temp_name(const char *dir, const char *prefix);
+
+/* Copies all of from_fd to to_fd (both at offset 0), sharing extents where the file system can
+ * (copy_file_range does that on btrfs, XFS and others). 0 or KACHE_E_IO. */
+int kache_copy_fd(int from_fd, int to_fd, uint64_t size);
+
+/* What identifies a file's content to us. Times in ns since the epoch. btime is 0 where the file
+ * system does not tell it. */
+struct kache_stat {
+	uint64_t dev, ino, size;
+	int64_t mtime, ctime, btime;
+	uint32_t mode, nlink;
+};
+/* statx with the fields above. follow: through a final symlink. 0 or KACHE_E_IO. */
+int kache_stat(const char *path, bool follow, struct kache_stat *st);
+int kache_fstat(int fd, struct kache_stat *st);
+
+#define KACHE_AUTO_FD __attribute__((cleanup(kache_auto_close)))
+void kache_auto_close(int *fd);
+
+#endif

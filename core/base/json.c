@@ -1,0 +1,108 @@
+#include "config.h"
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Length of the valid UTF-8 sequence at p (RFC 3629), or 0. */
+static size_t sequence(const unsigned char *p, size_t left)
+{
+	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
+		 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+
+	if (!n || n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
+	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
+		return 0;
+	return n;
+}
+
+void kache_json_string(struct kache_buf *b, const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s, *end = p + len;
+
+	kache_buf_ch(b, '"');
+	while (p < end) {
+		size_t n = sequence(p, (size_t)(end - p));
+
+		if (!n) {
+			kache_buf_str(b, "\\ufffd");
+			n = 1;
+		} else if (*p == '"' || *p == '\\') {
+			kache_buf_ch(b, '\\');
+			kache_buf_ch(b, (char)*p);
+		} else if (*p == '\n') {
+			kache_buf_str(b, "\\n");
+		} else if (*p < 0x20) {
+			kache_buf_fmt(b, "\\u%04x", *p);
+		} else {
+			kache_buf_add(b, p, n);
+		}
+		p += n;
+	}
+	kache_buf_ch(b, '"');
+}
+
+static void begin(struct kache_json *j, const char *name)
+{
+	uint64_t bit = (uint64_t)1 << j->depth;
+
+	if (j->has_member & bit)
+		kache_buf_ch(j->out, ',');
+	j->has_member |= bit;
+	if (name) {
+		kache_json_string(j->out, name, strlen(name));
+		kache_buf_ch(j->out, ':');
+	}
+}
+
+void kache_json_open(struct kache_json *j, const char *name, char bracket)
+{
+	begin(j, name);
+	kache_buf_ch(j->out, bracket);
+	j->depth++;
+	j->has_member &= ~((uint64_t)1 << j->depth);
+}
+
+void kache_json_close(struct kache_json *j, char bracket)
+{
+	j->depth--;
+	kache_buf_ch(j->out, bracket);
+}
+
+void kache_json_str(struct kache_json *j, const char *name, const char *value)
+{
+	begin(j, name);
+	if (value)
+		kache_json_string(j->out, value, strlen(value));
+	else
+		kache_buf_str(j->out, "null");
+}
+
+void kache_json_u64(struct kache_json *j, const char *name, uint64_t value)
+{
+	begin(j, name);
+	kache_buf_fmt(j->out, "%" PRIu64, value);
+}
+
+void kache_json_i64(struct kache_json *j, const char *name, int64_t value)
+{
+	begin(j, name);
+	kache_buf_fmt(j->out, "%" PRId64, value);
+}
+
+void kache_json_double(struct kache_json *j, const char *name, double value)
+{
+	begin(j, name);
+	kache_buf_fmt(j->out, "%.3f", value);
+}
+
+void kache_json_bool(struct kache_json *j, const char *name, bool value)
+{
+	begin(j, name);
+	kache_buf_str(j->out, value ? "true" : "false");
+}

@@ -1,0 +1,41 @@
+#include "config.h"
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+enum kache_log_level kache_log_level = KACHE_LOG_WARN;
+
+static const char *const names[] = { "error", "warn", "info", "debug", "trace" };
+
+int kache_log_parse(const char *name)
+{
+	for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+		if (!strcmp(name, names[i]))
+			return i;
+	return -1;
+}
+
+void kache_log(enum kache_log_level level, const char *fmt, ...)
+{
+	static const char *const shown[] = { "error: ", "warning: ", "", "debug: ", "trace: " };
+	KACHE_AUTO_BUF struct kache_buf line = KACHE_BUF_INIT;
+	int saved = errno;
+	va_list ap;
+
+	if (level > kache_log_level)
+		return;
+	kache_buf_str(&line, "kache: ");
+	kache_buf_str(&line, shown[level]);
+	va_start(ap, fmt);
+	kache_buf_vfmt(&line, fmt, ap);
+	va_end(ap);
+	kache_buf_ch(&line, '\n');
+	(void)kache_write_all(STDERR_FILENO, line.data, line.len);
+	errno = saved;
+}

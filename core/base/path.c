@@ -1,0 +1,120 @@
+#include "config.h"
+#include "base/path.h"
+
+#include "base/buf.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *kache_path_join(const char *dir, const char *name)
+{
+	size_t n = strlen(dir);
+
+	if (name[0] == '/' || !n)
+		return kache_strdup(name);
+	return kache_asprintf(dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
+}
+
+char *kache_path_absolute(const char *cwd, const char *path)
+{
+	KACHE_AUTO_FREE char *joined = kache_path_join(cwd, path);
+	struct kache_buf out = KACHE_BUF_INIT;
+
+	for (const char *p = joined; *p;) {
+		size_t len;
+
+		while (*p == '/')
+			p++;
+		len = strcspn(p, "/");
+		if (len == 2 && p[0] == '.' && p[1] == '.') {
+			while (out.len && out.data[--out.len] != '/')
+				;
+			kache_buf_add(&out, "", 0);
+		} else if (len && !(len == 1 && p[0] == '.')) {
+			kache_buf_ch(&out, '/');
+			kache_buf_add(&out, p, len);
+		}
+		p += len;
+	}
+	if (!out.len)
+		kache_buf_ch(&out, '/');
+	return kache_buf_steal(&out);
+}
+
+const char *kache_path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+char *kache_path_dir(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return kache_strdup(".");
+	while (slash > path && slash[-1] == '/')
+		slash--;
+	return slash == path ? kache_strdup("/") : kache_strndup(path, (size_t)(slash - path));
+}
+
+bool kache_path_below(const char *path, const char *dir, const char **rest)
+{
+	size_t n = strlen(dir);
+
+	while (n > 1 && dir[n - 1] == '/')
+		n--;
+	if (!n || strncmp(path, dir, n))
+		return false;
+	if (n == 1 && dir[0] == '/')
+		n = 0;
+	if (path[n] != '/' && path[n] != '\0')
+		return false;
+	if (rest)
+		*rest = path[n] ? path + n + 1 : path + n;
+	return true;
+}
+
+char *kache_path_real(const char *path)
+{
+	char *found = realpath(path, NULL), *copy;
+
+	if (!found)
+		return NULL;
+	copy = kache_strdup(found);
+	free(found);
+	return copy;
+}
+
+static bool executable(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
+char *kache_path_search(const char *name, const char *search)
+{
+	if (strchr(name, '/'))
+		return executable(name) ? kache_strdup(name) : NULL;
+	if (!search)
+		search = getenv("PATH");
+	if (!search)
+		search = "/usr/local/bin:/bin:/usr/bin";
+	for (const char *p = search;; p++) {
+		size_t len = strcspn(p, ":");
+		KACHE_AUTO_FREE char *dir = kache_strndup(len ? p : ".", len ? len : 1);
+		char *full = kache_path_join(dir, name);
+
+		if (executable(full))
+			return full;
+		free(full);
+		p += len;
+		if (!*p)
+			return NULL;
+	}
+}

@@ -1,0 +1,60 @@
+/* Manifests: the input sets that one invocation had so far, newest first.
+ *
+ * Byte format (manifests/ab/<invocation key>), little-endian: "KMAN", u32 format version, the fields of
+ * the struct, and a BLAKE3 of everything before it. Names are kept once and referred to by number. */
+#ifndef KACHE_STORE_MANIFEST_H
+#define KACHE_STORE_MANIFEST_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+
+#include <stdint.h>
+
+enum kache_input_kind {
+	KACHE_INPUT_FILE = 1,		/* name: token path; hash: content */
+	KACHE_INPUT_ABSENT = 2,		/* name: token path where nothing may be; hash: zero */
+	KACHE_INPUT_LIST = 3,		/* name: token path of a directory; hash: of its sorted names */
+	KACHE_INPUT_ENV = 4,		/* name: variable; hash: of its value, zero if unset */
+	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
+	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: first byte is 'f' or 'd' */
+	KACHE_INPUT_ENVIRON = 7		/* name: ""; hash: of the whole environment but for noise */
+};
+
+struct kache_input {
+	uint32_t kind;
+	uint32_t name;			/* index into names */
+	struct kache_hash hash;
+};
+
+struct kache_input_set {
+	struct kache_hash result;	/* the entry this set leads to */
+	uint64_t created_ms;
+	struct kache_input *inputs;
+	size_t n;
+};
+
+#define KACHE_MANIFEST_SETS 12		/* older sets fall off */
+
+struct kache_manifest {
+	struct kache_hash invocation;
+	char *crate, *package;		/* as in the entry */
+	char *describe;			/* the components of the invocation key, one "label value" a line */
+	char **names;
+	size_t n_names;
+	struct kache_input_set *sets;
+	size_t n_sets;
+};
+
+void kache_manifest_release(struct kache_manifest *m);
+void kache_manifest_encode(const struct kache_manifest *m, struct kache_buf *out);
+int kache_manifest_decode(const void *data, size_t len, struct kache_manifest *m);
+/* Index of name, added if new. */
+uint32_t kache_manifest_name(struct kache_manifest *m, const char *name);
+/* Puts set first (taking its inputs), drops an older one with the same result and those beyond
+ * KACHE_MANIFEST_SETS. Input names must be indexes of m. */
+void kache_manifest_add(struct kache_manifest *m, struct kache_input_set *set);
+/* Takes over the sets of other that m does not have yet, behind its own. */
+void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest *other);
+const char *kache_input_kind_name(uint32_t kind);
+
+#endif

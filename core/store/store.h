@@ -1,0 +1,73 @@
+/* The local store: a directory of blobs, entries and manifests. Files are the truth; everything else
+ * (index.db, inputs.map) can be thrown away.
+ *
+ *	CACHEDIR.TAG format blobs/ab/<hash> entries/ab/<result key> manifests/ab/<invocation key>
+ *	inputs.map events/ index.db tmp/
+ *
+ * Any number of processes may use one store. No function here waits for a lock. */
+#ifndef KACHE_STORE_STORE_H
+#define KACHE_STORE_STORE_H
+
+#include "base/err.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "store/entry.h"
+#include "store/manifest.h"
+
+#define KACHE_STORE_FORMAT 1
+/* Modification time of every blob, in seconds since the epoch: 2001-01-01T00:00:00Z. Old, so that
+ * cargo takes a linked blob for older than anything; constant, so that a written-to blob shows. */
+#define KACHE_BLOB_TIME 978307200
+
+struct kache_store {
+	char *root;
+	bool readonly;		/* nothing can or may be written */
+	struct kache_map *map;	/* opened on first use; see store/map.h */
+};
+
+/* Opens root. Creates it where `create` is set and it is missing. A store that can't be written to
+ * opens with readonly set. KACHE_E_VERSION for a newer format, KACHE_E_INVALID for a directory that
+ * is something else, KACHE_E_UNSUPPORTED for a network file system (unless KACHE_FORCE_NETWORK=1). */
+int kache_store_open(const char *root, bool create, struct kache_store **out, struct kache_error *err);
+void kache_store_close(struct kache_store *s);
+
+/* "<root>/<kind>/ab/<hash>", fresh memory; kind is "blobs", "entries" or "manifests". */
+char *kache_store_path(const struct kache_store *s, const char *kind, const struct kache_hash *h);
+/* A fresh name in tmp/, fresh memory. */
+char *kache_store_temp(const struct kache_store *s);
+
+/* Blobs. put_file: hashes the file and puts its content in, by hard link where `may_link` (the file
+ * then gets the blob's time and mode and shares its inode), else by copy (reflink where possible).
+ * put_temp: takes over a complete file in tmp/ whose hash is known to be right.
+ * Both set *size. A blob that exists already is only marked as used, so that gc spares it. */
+int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
+			uint64_t *size, struct kache_error *err);
+int kache_blob_put_temp(struct kache_store *s, const char *temp, const struct kache_hash *hash,
+			struct kache_error *err);
+/* Opens a blob for reading after checking size and time; a blob that fails is removed and counted as
+ * KACHE_E_CORRUPT. KACHE_E_NOENT if there is none. */
+int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64_t size, int *fd);
+/* Reads the whole blob and compares its hash. 0, KACHE_E_NOENT, KACHE_E_CORRUPT, KACHE_E_IO. */
+int kache_blob_verify(struct kache_store *s, const struct kache_hash *hash, uint64_t size);
+
+/* Entries. get: KACHE_E_NOENT, KACHE_E_CORRUPT (the file is then removed). put: all its blobs must be
+ * in already. */
+int kache_entry_get(struct kache_store *s, const struct kache_hash *key, struct kache_entry *out);
+int kache_entry_put(struct kache_store *s, const struct kache_entry *e, struct kache_error *err);
+int kache_entry_remove(struct kache_store *s, const struct kache_hash *key);
+
+/* Manifests. put replaces; update merges with what is there now and puts. Two writers at once may
+ * lose one input set, which costs a later miss and nothing else. */
+int kache_manifest_get(struct kache_store *s, const struct kache_hash *invocation, struct kache_manifest *out);
+int kache_manifest_put(struct kache_store *s, const struct kache_manifest *m, struct kache_error *err);
+int kache_manifest_update(struct kache_store *s, struct kache_manifest *m, struct kache_error *err);
+
+/* Calls each for every well-named file of that kind; stops and returns its value if it is not 0. */
+int kache_store_walk(struct kache_store *s, const char *kind,
+		     int (*each)(void *arg, const struct kache_hash *h, const char *path, const struct kache_stat *st),
+		     void *arg);
+
+/* Appends one line to events/current.jsonl in one write(2). line ends in '\n'. */
+int kache_store_event(struct kache_store *s, const char *line, size_t len);
+
+#endif
