@@ -1,0 +1,50 @@
+# Shared by the shell tests: TAP, a scratch directory, and a kache of this build tree.
+# A test sources this file, calls ok/is/like…, and ends with `finish`.
+#   $builddir (environment, from make): the build tree.   $T: a fresh scratch directory, removed at the end.
+
+set -u
+builddir=${builddir:-$(pwd)}
+builddir=$(cd "$builddir" && pwd)
+srcdir=${srcdir:-$(cd "$(dirname "$0")/../.." && pwd)}
+srcdir=$(cd "$srcdir" && pwd)
+KACHE=${KACHE:-$builddir/kache}
+tap_n=0
+tap_bad=0
+
+T=$(mktemp -d "${TMPDIR:-/tmp}/kache-test.XXXXXX") || exit 99
+trap 'chmod -R u+rwX "$T" 2>/dev/null; rm -rf "$T"' EXIT
+trap 'exit 130' INT TERM
+
+# Nothing of the user's settings reaches a test.
+for tap_v in $(env | sed -n 's/^\(KACHE_[A-Z_]*\)=.*/\1/p'); do
+	test "$tap_v" = KACHE_TEST_KEEP || unset "$tap_v"
+done
+unset RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
+export XDG_CONFIG_HOME="$T/xdg-config" XDG_CACHE_HOME="$T/xdg-cache" XDG_RUNTIME_DIR="$T/xdg-run"
+mkdir -p "$XDG_RUNTIME_DIR"
+export KACHE_CACHE_DIR="$T/cache"
+
+ok() { # ok STATUS NAME   (STATUS 0 is good)
+	tap_n=$((tap_n + 1))
+	if test "$1" -eq 0; then echo "ok $tap_n - $2"; else echo "not ok $tap_n - $2"; tap_bad=$((tap_bad + 1)); fi
+	return 0
+}
+is() { # is GOT WANTED NAME
+	if test "$1" = "$2"; then ok 0 "$3"; else ok 1 "$3"; printf '# got    %s\n# wanted %s\n' "$1" "$2"; fi
+}
+like() { # like TEXT EXTENDED-REGEX NAME
+	if printf '%s\n' "$1" | grep -Eq -e "$2"; then ok 0 "$3"; else ok 1 "$3"; printf '%s\n' "$1" | head -n 20 | sed 's/^/# got /'; echo "# wanted /$2/"; fi
+}
+unlike() { # unlike TEXT EXTENDED-REGEX NAME
+	if printf '%s\n' "$1" | grep -Eq -e "$2"; then ok 1 "$3"; printf '%s\n' "$1" | grep -E -e "$2" | head -n 5 | sed 's/^/# found /'; else ok 0 "$3"; fi
+}
+runs() { # runs NAME COMMAND…   good if it exits 0; output is shown when it does not
+	runs_name=$1; shift
+	if "$@" > "$T/runs.log" 2>&1; then ok 0 "$runs_name"; else ok 1 "$runs_name"; tail -n 20 "$T/runs.log" | sed 's/^/# /'; fi
+}
+skip_all() { # in CI a missing tool is a failure, elsewhere a visible skip
+	if test "${CI:-}" = true; then echo "Bail out! $1 (a skip is a failure in CI)"; exit 1; fi
+	echo "1..0 # SKIP $1"; exit 0
+}
+need() { for need_c in "$@"; do command -v "$need_c" > /dev/null 2>&1 || skip_all "$need_c is not installed"; done; }
+finish() { echo "1..$tap_n"; test "$tap_bad" -eq 0; exit; }

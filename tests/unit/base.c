@@ -1,0 +1,129 @@
+/* core/base: buffers, paths, hashes, JSON. */
+#include "config.h"
+#include "tap.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "base/strs.h"
+
+#include <unistd.h>
+
+static void test_reader(void)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_reader r;
+	char *s;
+
+	kache_buf_u8(&b, 7);
+	kache_buf_u32(&b, 0xdeadbeef);
+	kache_buf_u64(&b, 0x0123456789abcdefULL);
+	kache_buf_bytes(&b, "hello", 5);
+	kache_reader_init(&r, b.data, b.len);
+	is_int(kache_read_u8(&r), 7, "u8 comes back");
+	is_int(kache_read_u32(&r), 0xdeadbeef, "u32 comes back");
+	ok(kache_read_u64(&r) == 0x0123456789abcdefULL, "u64 comes back");
+	s = kache_read_string(&r);
+	is_str(s, "hello", "string comes back");
+	free(s);
+	ok(!r.bad && r.p == r.end, "reader ends where the bytes end");
+	kache_read_u8(&r);
+	ok(r.bad, "reading on is noticed");
+	kache_buf_reset(&b);
+	kache_buf_u32(&b, 0xffffffff);
+	kache_reader_init(&r, b.data, b.len);
+	s = kache_read_string(&r);
+	ok(r.bad && !*s, "a length beyond the end is noticed");
+	free(s);
+}
+
+static void test_paths(void)
+{
+	static const struct { const char *cwd, *path, *want; } abs[] = {
+		{ "/a/b", "c.rs", "/a/b/c.rs" }, { "/a/b", "../c", "/a/c" }, { "/a", "/x/./y//z/..", "/x/y" },
+		{ "/", "../..", "/" }, { "/a", "", "/a" },
+	};
+	const char *rest = NULL;
+
+	for (size_t i = 0; i < sizeof abs / sizeof *abs; i++) {
+		char *got = kache_path_absolute(abs[i].cwd, abs[i].path);
+
+		is_str(got, abs[i].want, abs[i].path);
+		free(got);
+	}
+	ok(kache_path_below("/a/b/c", "/a/b", &rest) && !strcmp(rest, "c"), "below");
+	ok(!kache_path_below("/a/bc", "/a/b", NULL), "a prefix is not a parent");
+	ok(kache_path_below("/a/b", "/a/b/", &rest) && !*rest, "a directory is below itself");
+	ok(kache_path_below("/a", "/", &rest) && !strcmp(rest, "a"), "everything is below the root");
+}
+
+static void test_hash(void)
+{
+	/* Official test vectors, input lengths 0 and 1 (bytes 0, 1, 2 … mod 251). */
+	static const char empty[] = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+	static const char one[] = "2d3adedff11b61f14c886e35afa036736dcd87a74d27b5c1510225d0f592e213";
+	char hex[KACHE_HEX_LEN + 1];
+	struct kache_hash h, back;
+
+	kache_hash_bytes("", 0, &h);
+	is_str(kache_hash_hex(&h, hex), empty, "BLAKE3 of nothing");
+	kache_hash_bytes("", 1, &h);
+	is_str(kache_hash_hex(&h, hex), one, "BLAKE3 of one zero byte");
+	ok(kache_hash_parse(hex, strlen(hex), &back) && kache_hash_eq(&h, &back), "hex comes back");
+	hex[3] = 'G';
+	ok(!kache_hash_parse(hex, strlen(hex), &back), "a digit that is none is refused");
+}
+
+static void test_files(void)
+{
+	char *dir = tap_dir(), *path = kache_path_join(dir, "a/b/c");
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_stat st;
+
+	is_int(kache_file_replace(path, "one", 3, 0644), 0, "replace makes the parents");
+	is_int(kache_file_replace(path, "second", 6, 0644), 0, "replace replaces");
+	is_int(kache_file_read(path, 100, &b), 0, "read");
+	is_str(b.data, "second", "what was written");
+	is_int(kache_stat(path, true, &st), 0, "stat");
+	is_int(st.size, 6, "size");
+	ok(kache_file_read("/nonexistent/x", 10, &b) == KACHE_E_IO, "reading what is not there fails");
+	unlink(path);
+	free(path);
+	for (const char *const *d = (const char *const[]){ "a/b", "a", "", NULL }; *d; d++) {
+		path = kache_path_join(dir, *d);
+		rmdir(path);
+		free(path);
+	}
+	free(dir);
+}
+
+static void test_text(void)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_json j = { .out = &b };
+
+	kache_json_open(&j, NULL, '{');
+	kache_json_str(&j, "a", "q\"\\\n\x01\xff");
+	kache_json_open(&j, "b", '[');
+	kache_json_u64(&j, NULL, 1);
+	kache_json_bool(&j, NULL, true);
+	kache_json_close(&j, ']');
+	kache_json_close(&j, '}');
+	is_str(b.data, "{\"a\":\"q\\\"\\\\\\n\\u0001\\ufffd\",\"b\":[1,true]}", "JSON");
+	is_int(kache_edit_distance("kitten", "sitting"), 3, "edit distance");
+	is_int(kache_parse_bool("Yes"), 1, "yes");
+	is_int(kache_parse_bool("maybe"), -1, "maybe");
+}
+
+int main(void)
+{
+	test_reader();
+	test_paths();
+	test_hash();
+	test_files();
+	test_text();
+	return done();
+}
