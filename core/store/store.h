@@ -33,16 +33,19 @@ void kache_store_close(struct kache_store *s);
 
 /* "<root>/<kind>/ab/<hash>", fresh memory; kind is "blobs", "entries" or "manifests". */
 char *kache_store_path(const struct kache_store *s, const char *kind, const struct kache_hash *h);
+/* "<root>/<name>", fresh memory. */
+char *kache_store_file(const struct kache_store *s, const char *name);
 /* A fresh name in tmp/, fresh memory. */
 char *kache_store_temp(const struct kache_store *s);
 
 /* Blobs. put_file: hashes the file and puts its content in, by hard link where `may_link` (the file
  * then gets the blob's time and mode and shares its inode), else by copy (reflink where possible).
  * put_temp: takes over a complete file in tmp/ whose hash is known to be right.
- * Both set *size. A blob that exists already is only marked as used, so that gc spares it. */
+ * Blobs have mode 0644, those of programs (exec, or a file with an x bit) 0755, since both may be linked.
+ * A blob that exists already is only marked as used, so that gc spares it. */
 int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
 			uint64_t *size, struct kache_error *err);
-int kache_blob_put_temp(struct kache_store *s, const char *temp, const struct kache_hash *hash,
+int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, const struct kache_hash *hash,
 			struct kache_error *err);
 /* Opens a blob for reading after checking size and time; a blob that fails is removed and counted as
  * KACHE_E_CORRUPT. KACHE_E_NOENT if there is none. */

@@ -1,0 +1,164 @@
+/* Blobs: contents named by their hash. */
+#include "config.h"
+#include "store/store.h"
+
+#include "base/path.h"
+#include "store/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct timespec blob_times[2] = {
+	{ .tv_sec = KACHE_BLOB_TIME }, { .tv_sec = KACHE_BLOB_TIME },
+};
+
+static bool looks_right(const struct kache_stat *st, uint64_t size)
+{
+	return S_ISREG(st->mode) && st->size == size && st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
+}
+
+/* Links a finished file (right time, right mode) to its blob name. An existing blob stays and is
+ * stamped, whose ctime then tells gc that somebody has just counted on it. */
+static int publish(struct kache_store *s, const char *temp, const struct kache_hash *hash, uint64_t size,
+		   struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *path = kache_store_path(s, "blobs", hash);
+	struct kache_stat st;
+	int saved;
+
+	for (int attempt = 0; attempt < 3; attempt++) {
+		if (!link(temp, path))
+			return KACHE_OK;
+		if (errno == ENOENT) {
+			KACHE_AUTO_FREE char *dir = kache_path_dir(path);
+
+			if (mkdir(dir, 0777) && errno != EEXIST)
+				break;
+			continue;
+		}
+		if (errno != EEXIST)
+			break;
+		if (!kache_stat(path, false, &st) && looks_right(&st, size)) {
+			utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW);
+			return KACHE_OK;
+		}
+		if (unlink(path) && errno != ENOENT)	/* written through or torn: out with it */
+			break;
+	}
+	saved = errno;
+	kache_fail_errno(err, "blob %s", path);
+	errno = saved;
+	return KACHE_E_IO;
+}
+
+int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, const struct kache_hash *hash,
+			struct kache_error *err)
+{
+	struct kache_stat st;
+	int rc;
+
+	if (chmod(temp, exec ? 0755 : 0644) || utimensat(AT_FDCWD, temp, blob_times, 0) || kache_stat(temp, false, &st))
+		rc = kache_fail_errno(err, "temporary file %s", temp);
+	else
+		rc = publish(s, temp, hash, st.size, err);
+	unlink(temp);
+	return rc;
+}
+
+/* A link of the compiler's own output becomes the blob: no byte is copied, one inode serves both. */
+static int put_by_link(struct kache_store *s, const char *path, bool exec, const struct kache_hash *hash,
+		       uint64_t size, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
+	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
+	struct kache_stat st;
+
+	if (!kache_stat(blob, false, &st) && looks_right(&st, size)) {
+		utimensat(AT_FDCWD, blob, blob_times, AT_SYMLINK_NOFOLLOW);
+		return KACHE_OK;
+	}
+	if (link(path, temp))
+		return KACHE_E_IO;
+	return kache_blob_put_temp(s, temp, exec, hash, err);
+}
+
+static int put_by_copy(struct kache_store *s, int from, bool exec, const struct kache_hash *hash,
+		       uint64_t size, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
+	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
+	KACHE_AUTO_FD int to = -1;
+	struct kache_stat st;
+
+	if (!kache_stat(blob, false, &st) && looks_right(&st, size)) {
+		utimensat(AT_FDCWD, blob, blob_times, AT_SYMLINK_NOFOLLOW);
+		return KACHE_OK;
+	}
+	to = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (to < 0)
+		return kache_fail_errno(err, "temporary file %s", temp);
+	if (lseek(from, 0, SEEK_SET) || kache_copy_fd(from, to, size)) {
+		kache_fail_errno(err, "temporary file %s", temp);
+		unlink(temp);
+		return KACHE_E_IO;
+	}
+	return kache_blob_put_temp(s, temp, exec, hash, err);
+}
+
+int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
+			uint64_t *size, struct kache_error *err)
+{
+	KACHE_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct kache_stat st;
+	bool exec;
+
+	if (fd < 0 || kache_fstat(fd, &st))
+		return kache_fail_errno(err, "%s", path);
+	if (!S_ISREG(st.mode))
+		return kache_fail(err, KACHE_E_INVALID, "%s is not a regular file", path);
+	exec = st.mode & 0100;
+	if (kache_hash_fd(fd, hash, size))
+		return kache_fail_errno(err, "%s", path);
+	if (*size != st.size)
+		return kache_fail(err, KACHE_E_BUSY, "%s changes while it is read", path);
+	if (may_link && put_by_link(s, path, exec, hash, *size, err) == KACHE_OK)
+		return KACHE_OK;
+	return put_by_copy(s, fd, exec, hash, *size, err);
+}
+
+int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64_t size, int *out)
+{
+	KACHE_AUTO_FREE char *path = kache_store_path(s, "blobs", hash);
+	KACHE_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct kache_stat st;
+
+	if (fd < 0)
+		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
+	if (kache_fstat(fd, &st))
+		return KACHE_E_IO;
+	if (!looks_right(&st, size)) {
+		if (!s->readonly)
+			unlink(path);
+		return KACHE_E_CORRUPT;
+	}
+	*out = fd;
+	fd = -1;
+	return KACHE_OK;
+}
+
+int kache_blob_verify(struct kache_store *s, const struct kache_hash *hash, uint64_t size)
+{
+	KACHE_AUTO_FD int fd = -1;
+	struct kache_hash found;
+	uint64_t n;
+	int rc = kache_blob_open(s, hash, size, &fd);
+
+	if (rc)
+		return rc;
+	if (kache_hash_fd(fd, &found, &n))
+		return KACHE_E_IO;
+	return n == size && kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
+}

@@ -1,0 +1,15 @@
+/* The frame that entries and manifests share: a magic, a format version, and a closing BLAKE3. */
+#ifndef KACHE_STORE_CODEC_H
+#define KACHE_STORE_CODEC_H
+
+#include "base/buf.h"
+#include "base/hash.h"
+
+/* Starts a frame (magic: four characters) and returns where it starts, for end. */
+size_t kache_codec_begin(struct kache_buf *b, const char *magic, uint32_t version);
+void kache_codec_end(struct kache_buf *b, size_t start);
+/* Checks magic, version and hash, and leaves r over the fields. 0, KACHE_E_CORRUPT, KACHE_E_VERSION. */
+int kache_codec_open(struct kache_reader *r, const void *data, size_t len, const char *magic, uint32_t version);
+void kache_codec_hash(struct kache_reader *r, struct kache_hash *out);
+
+#endif

@@ -1,0 +1,155 @@
+#include "config.h"
+#include "store/map.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct record {
+	unsigned char id[16];
+	unsigned char hash[KACHE_HASH_LEN];
+	uint32_t stamp;			/* seconds; the oldest of a bucket gives way */
+	uint32_t spare;
+	uint64_t check;
+};
+_Static_assert(sizeof(struct record) == 64, "record size is part of the file format");
+
+struct kache_map {
+	struct record *records;		/* NULL: could not be opened; not tried again */
+	bool writable;
+};
+
+static uint64_t check_of(const struct record *r)
+{
+	uint64_t words[7], sum = UINT64_C(0x9e3779b97f4a7c15);
+
+	memcpy(words, r, sizeof words);
+	for (int i = 0; i < 7; i++) {
+		sum ^= words[i];
+		sum *= UINT64_C(0xff51afd7ed558ccd);
+		sum ^= sum >> 32;
+	}
+	return sum;
+}
+
+static struct kache_map *open_map(struct kache_store *s)
+{
+	struct kache_map *m = kache_calloc(1, sizeof *m);
+	const size_t bytes = (size_t)KACHE_MAP_SLOTS * sizeof(struct record);
+	KACHE_AUTO_FREE char *path = kache_store_file(s, "inputs.map");
+	KACHE_AUTO_FD int fd = -1;
+	struct kache_stat st;
+	void *at;
+
+	s->map = m;
+	m->writable = !s->readonly;
+	fd = open(path, (m->writable ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0 || kache_fstat(fd, &st) || !S_ISREG(st.mode))
+		return m;
+	/* Any other size is another format or a torn file: started afresh. */
+	if (st.size != bytes && (!m->writable || ftruncate(fd, 0) || ftruncate(fd, (off_t)bytes)))
+		return m;
+	at = mmap(NULL, bytes, PROT_READ | (m->writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+	if (at != MAP_FAILED)
+		m->records = at;
+	return m;
+}
+
+void kache_map_close(struct kache_store *s)
+{
+	if (!s->map)
+		return;
+	if (s->map->records)
+		munmap(s->map->records, (size_t)KACHE_MAP_SLOTS * sizeof(struct record));
+	free(s->map);
+	s->map = NULL;
+}
+
+/* The bucket of a file and its 16-byte identity. NULL without a map, or where the identity could not
+ * tell a reused inode number. */
+static struct record *bucket(struct kache_store *s, const struct kache_stat *st, unsigned char id[16])
+{
+	struct kache_map *m = s->map ? s->map : open_map(s);
+	bool blob = st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
+	struct kache_hash h;
+	uint64_t fields[6] = {
+		st->dev, st->ino, st->size, (uint64_t)st->mtime, (uint64_t)st->btime,
+		blob && st->btime ? 0 : (uint64_t)st->ctime,
+	};
+	uint32_t slot;
+
+	if (!m->records)
+		return NULL;
+	kache_hash_bytes(fields, sizeof fields, &h);
+	memcpy(id, h.b, 16);
+	memcpy(&slot, h.b + 16, sizeof slot);
+	return m->records + slot % (KACHE_MAP_SLOTS / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
+}
+
+bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+{
+	unsigned char id[16];
+	struct record *at = bucket(s, st, id), copy;
+
+	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
+		if (memcmp(at[i].id, id, sizeof id))
+			continue;
+		memcpy(&copy, &at[i], sizeof copy);
+		if (!memcmp(copy.id, id, sizeof id) && copy.check == check_of(&copy)) {
+			memcpy(out->b, copy.hash, KACHE_HASH_LEN);
+			return true;
+		}
+	}
+	return false;
+}
+
+void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
+{
+	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000) };
+	struct record *at = bucket(s, st, new.id), *victim;
+
+	if (!at || !s->map->writable)
+		return;
+	victim = at;
+	for (int i = 0; i < KACHE_MAP_WAYS; i++) {
+		if (!memcmp(at[i].id, new.id, sizeof new.id)) {
+			victim = &at[i];
+			break;
+		}
+		if (at[i].stamp < victim->stamp)
+			victim = &at[i];
+	}
+	memcpy(new.hash, hash->b, KACHE_HASH_LEN);
+	new.check = check_of(&new);
+	memcpy(victim, &new, sizeof new);
+}
+
+int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
+{
+	struct kache_stat after;
+	int rc;
+
+	if (kache_stat(path, true, st))
+		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
+	if (!S_ISREG(st->mode))
+		return KACHE_E_INVALID;
+	if (kache_map_get(s, st, out))
+		return KACHE_OK;
+	rc = kache_hash_file(path, out, NULL);
+	if (rc)
+		return rc;
+	if (kache_stat(path, true, &after))
+		return KACHE_E_IO;
+	if (after.ino != st->ino || after.dev != st->dev || after.size != st->size || after.mtime != st->mtime ||
+	    after.ctime != st->ctime)
+		return KACHE_E_BUSY;
+	if (kache_now_coarse() - (st->mtime > st->ctime ? st->mtime : st->ctime) > KACHE_MAP_SETTLED)
+		kache_map_put(s, st, out);
+	return KACHE_OK;
+}

@@ -1,0 +1,33 @@
+/* inputs.map: a shared table that remembers the content hash of files by their identity, so that
+ * nothing is hashed twice. A cache of a cache: deleting it costs time only.
+ *
+ * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, sparse), mapped MAP_SHARED. Each record carries a
+ * check over itself, so a reader that meets a half-written one sees nothing; there are no locks.
+ * Identity is (device, inode, birth time, size, mtime, ctime). For files with the blob time ctime is
+ * left out, since linking a blob changes it; birth time tells a reused inode number there. */
+#ifndef KACHE_STORE_MAP_H
+#define KACHE_STORE_MAP_H
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "store/store.h"
+
+enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8 };
+
+/* False if not known. Opens the map on first use. */
+bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out);
+/* Remembers. The caller vouches that hash is the content of the file as st describes it: either kache
+ * itself has just written it, or it was older than KACHE_MAP_SETTLED when it was hashed. */
+void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
+void kache_map_close(struct kache_store *s);
+
+/* A file whose times are younger than this when it is read may change again within the same time
+ * stamp, so its hash is not remembered. */
+#define KACHE_MAP_SETTLED INT64_C(2000000000)
+
+/* Hash of a file through the map: stat'ed, looked up, else read, hashed and, if settled, remembered.
+ * *st gets the stat. 0, KACHE_E_NOENT, KACHE_E_INVALID (not a regular file), KACHE_E_IO, or
+ * KACHE_E_BUSY where the file changed while it was read. */
+int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out);
+
+#endif

@@ -1,0 +1,137 @@
+#include "config.h"
+#include "store/restore.h"
+
+#include "base/path.h"
+#include "store/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* FICLONE of linux/fs.h (ioctl_ficlone(2)), which musl's headers do not have. */
+#define KACHE_FICLONE 0x40049409
+
+static char *temp_beside(const char *path)
+{
+	KACHE_AUTO_FREE char *dir = kache_path_dir(path);
+
+	return kache_temp_name(dir, ".kache-");
+}
+
+static int open_temp(struct kache_restore *r, mode_t mode)
+{
+	int fd = open(r->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+
+	if (fd < 0 && errno == EEXIST && !unlink(r->temp))
+		fd = open(r->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	return fd;
+}
+
+static int prepare_text(struct kache_restore *r)
+{
+	KACHE_AUTO_FD int fd = -1;
+
+	r->temp = temp_beside(r->path);
+	fd = open_temp(r, 0666);
+	return fd < 0 || kache_write_all(fd, r->data, r->len) ? KACHE_E_IO : KACHE_OK;
+}
+
+static int prepare_copy(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+{
+	KACHE_AUTO_FD int from = -1;
+	KACHE_AUTO_FD int to = -1;
+	/* The kernel takes the umask off, as it did for the compiler. */
+	int rc = kache_blob_open(s, &r->output->blob, r->output->size, &from);
+
+	if (rc)
+		return rc;
+	r->temp = temp_beside(r->path);
+	to = open_temp(r, r->output->mode & 0100 ? 0777 : 0666);
+	if (to < 0)
+		return KACHE_E_IO;
+	if (policy == KACHE_LINK_REFLINK && !ioctl(to, KACHE_FICLONE, from))
+		return KACHE_OK;
+	return kache_copy_fd(from, to, r->output->size);
+}
+
+/* A link needs no temporary name: it appears whole. What is checked here is that the blob is sound. */
+static int prepare_link(struct kache_store *s, struct kache_restore *r)
+{
+	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
+	struct kache_stat st;
+
+	if (kache_stat(blob, false, &st))
+		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
+	if (!S_ISREG(st.mode) || st.size != r->output->size || st.mtime != (int64_t)KACHE_BLOB_TIME * 1000000000) {
+		if (!s->readonly)
+			unlink(blob);
+		return KACHE_E_CORRUPT;
+	}
+	if ((r->output->mode & 0100) != (st.mode & 0100))
+		return KACHE_E_UNSUPPORTED;
+	r->temp = temp_beside(r->path);
+	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
+		return KACHE_E_UNSUPPORTED;	/* EXDEV, EMLINK, EPERM: a copy will do */
+	r->linked = true;
+	kache_map_put(s, &st, &r->output->blob);
+	return KACHE_OK;
+}
+
+static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+{
+	struct stat st;
+	int rc;
+
+	if (!lstat(r->path, &st) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+		return KACHE_E_UNSUPPORTED;
+	if (r->output->role == KACHE_ROLE_DEPINFO)
+		return prepare_text(r);
+	if (r->link && (policy == KACHE_LINK_AUTO || policy == KACHE_LINK_HARDLINK)) {
+		rc = prepare_link(s, r);
+		if (rc != KACHE_E_UNSUPPORTED)
+			return rc;
+		free(r->temp);
+		r->temp = NULL;
+	}
+	return prepare_copy(s, r, policy);
+}
+
+/* rename(2) does nothing at all when both names are links of one inode. */
+static int place(struct kache_restore *r)
+{
+	if (rename(r->temp, r->path))
+		return KACHE_E_IO;
+	if (r->linked)
+		unlink(r->temp);
+	free(r->temp);
+	r->temp = NULL;
+	return KACHE_OK;
+}
+
+int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
+{
+	int rc = KACHE_OK;
+	struct kache_stat st;
+
+	for (size_t i = 0; i < n && !rc; i++) {
+		r[i].temp = NULL;
+		r[i].linked = false;
+		rc = prepare(s, &r[i], policy);
+	}
+	for (size_t i = 0; i < n && !rc; i++) {
+		rc = place(&r[i]);
+		if (!rc && r[i].output->role != KACHE_ROLE_DEPINFO && !r[i].linked && !kache_stat(r[i].path, false, &st))
+			kache_map_put(s, &st, &r[i].output->blob);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!r[i].temp)
+			continue;
+		unlink(r[i].temp);
+		free(r[i].temp);
+		r[i].temp = NULL;
+	}
+	return rc;
+}

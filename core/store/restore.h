@@ -1,0 +1,25 @@
+/* Putting stored outputs in place: all or nothing, never through an existing file. */
+#ifndef KACHE_STORE_RESTORE_H
+#define KACHE_STORE_RESTORE_H
+
+#include "store/store.h"
+
+enum kache_link_policy { KACHE_LINK_AUTO, KACHE_LINK_REFLINK, KACHE_LINK_HARDLINK, KACHE_LINK_COPY };
+
+struct kache_restore {			/* one output to be put in place */
+	const struct kache_output *output;
+	const char *path;		/* where, absolute or relative to the cwd */
+	const char *data;		/* KACHE_ROLE_DEPINFO: the text with this place's paths */
+	size_t len;
+	bool link;			/* the rules of keying.md allow a hard link here */
+	/* filled by kache_restore_all */
+	bool linked;
+	char *temp;
+};
+
+/* Prepares everything under temporary names beside its destination, then renames all of it. On any
+ * failure before the first rename nothing has changed. Destinations that are neither regular files nor
+ * symlinks are refused (KACHE_E_UNSUPPORTED). What was put in place is entered in inputs.map. */
+int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
+
+#endif
