@@ -1,6 +1,59 @@
+/* kache: how was it called? As a wrapper of a compiler it does the work here; as a command it runs
+ * kache-cli, as git does with its commands. */
 #include "config.h"
+#include "wrapper/rustc.h"
+#include "wrapper/run.h"
 
-int main(void)
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static char **real_compiler;
+
+static void out_of_memory(void)
 {
-	return 0;
+	if (real_compiler)
+		execvp(real_compiler[0], real_compiler);
+}
+
+static int run_command(char **argv)
+{
+	static const char *const candidates[] = {
+		"../libexec/kache/kache-cli", "kache-cli", KACHE_LIBEXECDIR "/kache-cli", NULL
+	};
+	KACHE_AUTO_FREE char *cli = kache_companion(candidates);
+
+	if (cli)
+		execv(cli, argv);
+	kache_error_log("%s: %s", cli ? cli : KACHE_LIBEXECDIR "/kache-cli", strerror(errno));
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	/* Both wrapper variables may name kache: it is one wrapper all the same. */
+	while (argc > 2 && !strcmp(kache_path_base(argv[1]), "kache")) {
+		argv++;
+		argc--;
+	}
+	if (argc < 2)
+		return run_command(argv);
+	if (kache_is_rustc(argv[1])) {
+		real_compiler = argv + 1;
+		kache_oom_handler = out_of_memory;
+		kache_rustc(argv + 1);
+	}
+	if (!strcmp(argv[1], "explain"))
+		return kache_explain(argc - 1, argv + 1);
+	/* A driver that we do not know (miri, a wrapper's wrapper): a path, where a command is a word. */
+	if (strchr(argv[1], '/')) {
+		execv(argv[1], argv + 1);
+		kache_error_log("%s: %s", argv[1], strerror(errno));
+		return errno == ENOENT ? 127 : 126;
+	}
+	return run_command(argv);
 }

@@ -155,7 +155,8 @@ static void on_codegen(struct kache_rust_args *a, const char *value, size_t at, 
 		set(&a->metadata, arg);
 	a->remap_off |= !strcmp(name, "instrument-coverage") && strcmp(arg, "off") && strcmp(arg, "no") && strcmp(arg, "n");
 	a->native_cpu |= !strcmp(arg, "native") && (!strcmp(name, "target-cpu") || !strcmp(name, "tune-cpu"));
-	part(a, "-C", value, true);
+	/* The linker and the profile are only read; every other path may end up in the output as it is. */
+	part(a, "-C", value, !strcmp(name, "linker") || !strcmp(name, "profile-use"));
 }
 
 static void on_extern(struct kache_rust_args *a, const char *value)
@@ -196,7 +197,7 @@ static void on_cfg(struct kache_rust_args *a, const char *value)
 
 	if (kache_starts(value, feature) && len > sizeof feature && value[len - 1] == '"')
 		kache_strs_addn(&a->features, value + sizeof feature - 1, len - sizeof feature);
-	part(a, "--cfg", value, true);
+	part(a, "--cfg", value, false);
 }
 
 static void on_print(struct kache_rust_args *a, const char *value)

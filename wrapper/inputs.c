@@ -1,0 +1,208 @@
+#include "config.h"
+#include "wrapper/inputs.h"
+
+#include "base/path.h"
+#include "store/map.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+extern char **environ;
+
+static void zero(struct kache_hash *h)
+{
+	memset(h->b, 0, KACHE_HASH_LEN);
+}
+
+static int file_now(struct kache_call *c, const char *path, struct kache_hash *out)
+{
+	struct kache_stat st;
+
+	return kache_map_hash(c->store, path, &st, out);
+}
+
+/* Names only: what is in the files is another input. */
+static int list_now(const char *path, struct kache_hash *out)
+{
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	DIR *d = opendir(path);
+	struct kache_hasher h;
+	struct dirent *item;
+
+	if (!d)
+		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
+	while ((item = readdir(d)))
+		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
+			kache_strs_add(&names, item->d_name);
+	closedir(d);
+	kache_strs_sort(&names);
+	kache_hasher_init(&h);
+	for (size_t i = 0; i < names.n; i++)
+		kache_hasher_str(&h, "name", names.v[i]);
+	kache_hasher_end(&h, out);
+	return KACHE_OK;
+}
+
+static void env_now(struct kache_call *c, const char *name, bool tokens, struct kache_hash *out)
+{
+	const char *value = getenv(name);
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+
+	if (!value) {
+		zero(out);
+		return;
+	}
+	if (tokens)
+		kache_tokens_value(&c->tokens, value, strlen(value), &b);
+	else
+		kache_buf_str(&b, value);
+	kache_hash_bytes(b.data ? b.data : "", b.len, out);
+}
+
+static void environ_now(struct kache_hash *out)
+{
+	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
+	struct kache_hasher h;
+
+	for (char **e = environ; *e; e++) {
+		KACHE_AUTO_FREE char *name = kache_strndup(*e, strcspn(*e, "="));
+
+		if (!kache_env_noise(name))
+			kache_strs_add(&all, *e);
+	}
+	kache_strs_sort(&all);
+	kache_hasher_init(&h);
+	for (size_t i = 0; i < all.n; i++)
+		kache_hasher_str(&h, "env", all.v[i]);
+	kache_hasher_end(&h, out);
+}
+
+static int program_now(struct kache_call *c, const char *name, struct kache_hash *out)
+{
+	KACHE_AUTO_FREE char *path = kache_path_search(name, NULL);
+	struct kache_hash content;
+	struct kache_hasher h;
+	int rc;
+
+	if (!path)
+		return KACHE_E_NOENT;
+	rc = file_now(c, path, &content);
+	if (rc)
+		return rc;
+	kache_hasher_init(&h);
+	kache_hasher_str(&h, "path", path);
+	kache_hasher_field(&h, "content", content.b, KACHE_HASH_LEN);
+	kache_hasher_end(&h, out);
+	return KACHE_OK;
+}
+
+static int path_now(struct kache_call *c, uint32_t kind, const char *path, struct kache_hash *out)
+{
+	struct stat st;
+
+	switch (kind) {
+	case KACHE_INPUT_FILE:
+		return file_now(c, path, out);
+	case KACHE_INPUT_LIST:
+		return list_now(path, out);
+	case KACHE_INPUT_ABSENT:
+		zero(out);
+		if (!lstat(path, &st))
+			out->b[0] = 1;
+		return KACHE_OK;
+	default:
+		if (stat(path, &st))
+			return KACHE_E_NOENT;
+		zero(out);
+		out->b[0] = S_ISDIR(st.st_mode) ? 'd' : 'f';
+		return KACHE_OK;
+	}
+}
+
+int kache_input_now(struct kache_call *c, uint32_t kind, const char *name, struct kache_hash *out)
+{
+	KACHE_AUTO_FREE char *path = NULL;
+
+	switch (kind) {
+	case KACHE_INPUT_ENV:
+	case KACHE_INPUT_ENV_TOKEN:
+		env_now(c, name, kind == KACHE_INPUT_ENV_TOKEN, out);
+		return KACHE_OK;
+	case KACHE_INPUT_ENVIRON:
+		environ_now(out);
+		return KACHE_OK;
+	case KACHE_INPUT_PROGRAM:
+		return program_now(c, name, out);
+	default:
+		path = kache_tokens_expand(&c->tokens, name);
+		return path ? path_now(c, kind, path, out) : KACHE_E_NOENT;
+	}
+}
+
+/* Sets of one manifest share most inputs, so each (name, kind) is looked at once. */
+struct known {
+	uint32_t kind;
+	int rc;
+	struct kache_hash hash;
+};
+
+static int now(struct kache_call *c, const struct kache_manifest *m, struct known *memo, const struct kache_input *in,
+	       struct kache_hash *out)
+{
+	struct known *k = &memo[in->name];
+
+	if (k->kind != in->kind) {
+		k->kind = in->kind;
+		k->rc = kache_input_now(c, in->kind, m->names[in->name], &k->hash);
+	}
+	*out = k->hash;
+	return k->rc;
+}
+
+int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, size_t *index, char **changed)
+{
+	KACHE_AUTO_FREE struct known *memo = kache_calloc(m->n_names, sizeof *memo);
+
+	*changed = NULL;
+	for (size_t i = 0; i < m->n_sets; i++) {
+		const struct kache_input_set *s = &m->sets[i];
+		size_t k = 0;
+
+		for (; k < s->n; k++) {
+			struct kache_hash h;
+
+			if (now(c, m, memo, &s->inputs[k], &h) || !kache_hash_eq(&h, &s->inputs[k].hash))
+				break;
+		}
+		if (k == s->n) {
+			*index = i;
+			kache_auto_free(changed);
+			*changed = NULL;
+			return KACHE_OK;
+		}
+		if (!i)
+			*changed = kache_asprintf("%s %s", kache_input_kind_name(s->inputs[k].kind),
+						  m->names[s->inputs[k].name]);
+	}
+	return KACHE_E_NOENT;
+}
+
+void kache_inputs_result(const struct kache_manifest *m, const struct kache_hash *invocation,
+			 const struct kache_input_set *set, struct kache_hash *out)
+{
+	struct kache_hasher h;
+
+	kache_hasher_init(&h);
+	kache_hasher_field(&h, "invocation", invocation->b, KACHE_HASH_LEN);
+	for (size_t i = 0; i < set->n; i++) {
+		unsigned char kind = (unsigned char)set->inputs[i].kind;
+
+		kache_hasher_field(&h, "kind", &kind, 1);
+		kache_hasher_str(&h, "name", m->names[set->inputs[i].name]);
+		kache_hasher_field(&h, "hash", set->inputs[i].hash.b, KACHE_HASH_LEN);
+	}
+	kache_hasher_end(&h, out);
+}

@@ -1,0 +1,244 @@
+/* The invocation key: everything that is known before a source is read. */
+#include "config.h"
+#include "wrapper/call.h"
+
+#include "base/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Raised whenever the meaning of keys, manifests or entries changes: an old store then just misses. */
+#define KEY_RECIPE "1"
+
+/* Read by rustc and of effect on its output or its success, reported in dep-info or not. */
+static const char *const counted[] = {
+	"RUSTC_BOOTSTRAP", "RUSTC_FORCE_RUSTC_VERSION", "RUSTC_OVERRIDE_VERSION_STRING", "LLVM_OVERRIDE_PRODUCER",
+	"RUST_TARGET_PATH", "RUSTC_FORCE_INCR_COMP_ARTIFACT_HEADER", "SYSROOT",
+};
+
+const char *kache_env(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value ? value : "";
+}
+
+/* Where a path of cargo home ends: "<home>/registry/src/…", "<home>/git/checkouts/…". */
+static char *cargo_home_of(const char *path)
+{
+	static const char *const below[] = { "/registry/src/", "/git/checkouts/" };
+
+	for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
+		const char *at = strstr(path, below[i]);
+
+		if (at && at != path)
+			return kache_strndup(path, (size_t)(at - path));
+	}
+	return NULL;
+}
+
+/* The profile directory above --out-dir: target/debug of target/debug/deps, …/build/PKG-HASH, …/examples.
+ * Elsewhere (plain rustc, build scripts' probes) the directory of OUT_DIR tells. */
+static char *profile_dir(const struct kache_call *c)
+{
+	const char *named[] = { c->args.out_dir, getenv("OUT_DIR") };
+
+	for (size_t i = 0; i < 2; i++) {
+		KACHE_AUTO_FREE char *dir = named[i] ? kache_path_absolute(c->cwd, named[i]) : NULL;
+		const char *base = dir ? kache_path_base(dir) : "";
+		char *at;
+
+		if (!dir)
+			continue;
+		if (!strcmp(base, "deps") || !strcmp(base, "examples"))
+			return kache_path_dir(dir);
+		for (at = strstr(dir, "/build/"); at && strstr(at + 1, "/build/");)
+			at = strstr(at + 1, "/build/");
+		if (at && at != dir)
+			return kache_strndup(dir, (size_t)(at - dir));
+	}
+	return NULL;
+}
+
+static void add_package_tokens(struct kache_call *c)
+{
+	KACHE_AUTO_FREE char *home = *kache_env("CARGO_HOME") ? kache_strdup(kache_env("CARGO_HOME"))
+							      : kache_path_join(kache_env("HOME"), ".cargo");
+	const char *source = c->args.source && c->args.source[0] == '/' ? c->args.source : "";
+	const char *manifest = kache_env("CARGO_MANIFEST_DIR");
+	KACHE_AUTO_FREE char *from_source = cargo_home_of(source);
+	KACHE_AUTO_FREE char *from_cwd = cargo_home_of(c->cwd);
+	KACHE_AUTO_FREE char *name = NULL;
+
+	/* The spelling that cargo uses first; where cargo home is a symlink the cwd has the other one. */
+	kache_tokens_add(&c->tokens, "cargo", from_source, c->remap ? "/kache/cargo" : NULL, c->remap);
+	kache_tokens_add(&c->tokens, "cargo", from_cwd, c->remap ? "/kache/cargo" : NULL, c->remap);
+	kache_tokens_add(&c->tokens, "cargo", home, c->remap ? "/kache/cargo" : NULL, c->remap);
+	if (from_source || from_cwd)
+		return;
+	if (!*source || c->probe) {	/* a member: cargo runs rustc in the workspace root */
+		kache_tokens_add(&c->tokens, "ws", c->cwd, c->remap ? "/proc/self/cwd" : NULL, c->remap);
+		return;
+	}
+	name = kache_asprintf("/kache/src/%s-%s", kache_env("CARGO_PKG_NAME"), kache_env("CARGO_PKG_VERSION"));
+	kache_tokens_add(&c->tokens, "pkg", *manifest ? manifest : c->cwd, c->remap ? name : NULL, c->remap);
+	kache_tokens_add(&c->tokens, "pkg", c->cwd, c->remap ? name : NULL, c->remap);
+}
+
+void kache_call_tokens(struct kache_call *c)
+{
+	const struct kache_strs *base = kache_conf_list(c->conf, KACHE_CONF_BASE_DIRS);
+	const char *profile;
+
+	c->remap = kache_conf_bool(c->conf, KACHE_CONF_REMAP) && !c->args.remap_off && c->args.class == KACHE_RUST_COMPILE;
+	c->profile_dir = profile_dir(c);
+	profile = c->profile_dir ? kache_path_base(c->profile_dir) : "";
+	c->profile = kache_strdup(profile);
+	/* No output holds the target directory but through OUT_DIR, which counts by itself: a token always. */
+	kache_tokens_add(&c->tokens, "target", c->profile_dir, c->remap ? "/kache/target" : NULL, true);
+	add_package_tokens(c);
+	for (size_t i = 0; i < base->n && i < 8; i++) {
+		KACHE_AUTO_FREE char *name = kache_asprintf("base%zu", i);
+		KACHE_AUTO_FREE char *to = kache_asprintf("/kache/base%zu", i);
+
+		kache_tokens_add(&c->tokens, name, base->v[i], c->remap ? to : NULL, c->remap);
+	}
+	kache_tokens_add(&c->tokens, "sysroot", c->compiler.sysroot, NULL, true);
+}
+
+static void component(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value, size_t len)
+{
+	kache_hasher_field(h, label, value, len);
+	kache_buf_str(&c->describe, label);
+	kache_buf_ch(&c->describe, ' ');
+	for (size_t i = 0; i < len; i++)
+		kache_buf_ch(&c->describe, value[i] == '\n' ? ' ' : value[i]);
+	kache_buf_ch(&c->describe, '\n');
+}
+
+static void text(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value)
+{
+	component(c, h, label, value, strlen(value));
+}
+
+static void digest(struct kache_call *c, struct kache_hasher *h, const char *label, const void *data, size_t len)
+{
+	char hex[KACHE_HEX_LEN + 1];
+	struct kache_hash sum;
+
+	kache_hash_bytes(data, len, &sum);
+	text(c, h, label, kache_hash_hex(&sum, hex));
+}
+
+/* FROM=TO: FROM is a place of this machine, TO goes into the output as it is. */
+static void remap_part(struct kache_call *c, const char *value, struct kache_buf *out)
+{
+	const char *eq = strrchr(value, '=');
+	size_t len = eq ? (size_t)(eq - value) : strlen(value);
+
+	kache_tokens_value(&c->tokens, value, len, out);
+	kache_buf_str(out, value + len);
+}
+
+static void add_parts(struct kache_call *c, struct kache_hasher *h)
+{
+	for (size_t i = 0; i < c->args.n_parts; i++) {
+		const struct kache_rust_part *p = &c->args.parts[i];
+		KACHE_AUTO_BUF struct kache_buf value = KACHE_BUF_INIT;
+
+		if (!strcmp(p->label, "--remap-path-prefix"))
+			remap_part(c, p->value, &value);
+		else if (p->paths)
+			kache_tokens_value(&c->tokens, p->value, strlen(p->value), &value);
+		else
+			kache_buf_str(&value, p->value);
+		component(c, h, p->label, value.data, value.len);
+	}
+}
+
+static void add_environment(struct kache_call *c, struct kache_hasher *h)
+{
+	const struct kache_strs *declared = kache_conf_list(c->conf, KACHE_CONF_KEY_ENV);
+	const char *salt = kache_conf_str(c->conf, KACHE_CONF_KEY_SALT);
+
+	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+		KACHE_AUTO_FREE char *label = kache_asprintf("env %s", counted[i]);
+		const char *value = getenv(counted[i]);
+
+		if (value)
+			text(c, h, label, value);
+	}
+	for (size_t i = 0; i < declared->n; i++) {
+		KACHE_AUTO_FREE char *label = kache_asprintf("key_env %s", declared->v[i]);
+		const char *value = getenv(declared->v[i]);
+
+		/* The value may be a secret: only its hash is kept. */
+		if (value)
+			digest(c, h, label, value, strlen(value));
+		else
+			text(c, h, label, "unset");
+	}
+	if (salt)
+		digest(c, h, "key_salt", salt, strlen(salt));
+}
+
+static const char *kind_of(const struct kache_call *c)
+{
+	const struct kache_rust_args *a = &c->args;
+
+	if (a->class == KACHE_RUST_QUERY || c->probe)
+		return "probe";
+	if (a->test)
+		return "test";
+	if (kache_starts(a->crate, "build_script_"))
+		return "build-script";
+	if (a->crate_types & KACHE_CRATE_PROC_MACRO)
+		return a->emit & KACHE_EMIT_LINK ? "proc-macro" : "check";
+	if (!(a->emit & KACHE_EMIT_LINK))
+		return "check";
+	if (a->crate_types & KACHE_CRATE_BIN)
+		return "bin";
+	if (a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB))
+		return "lib";
+	return a->crate_types & KACHE_CRATE_STATICLIB ? "staticlib" : "dylib";
+}
+
+void kache_call_invocation(struct kache_call *c)
+{
+	KACHE_AUTO_FREE char *cwd = kache_tokens_path(&c->tokens, c->cwd);
+	char hex[KACHE_HEX_LEN + 1];
+	const char *package = kache_env("CARGO_PKG_NAME");
+	struct kache_hasher h;
+
+	c->kind = kind_of(c);
+	c->package = kache_strdup(*package && c->args.crate ? package : c->args.crate ? c->args.crate : "rustc");
+	for (char *p = c->package; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	kache_hasher_init(&h);
+	text(c, &h, "recipe", KEY_RECIPE);
+	text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
+	kache_buf_fmt(&c->describe, "version %s\n", c->compiler.version);
+	text(c, &h, "driver", c->compiler.clippy ? "clippy-driver" : "rustc");
+	text(c, &h, "remap", c->remap ? "yes" : "no");
+	if (c->args.class == KACHE_RUST_QUERY)	/* answers name the sysroot */
+		text(c, &h, "sysroot", c->compiler.sysroot);
+	else
+		text(c, &h, "cwd", cwd);
+	if (c->args.source) {
+		KACHE_AUTO_FREE char *source = kache_tokens_path(&c->tokens, c->args.source);
+
+		text(c, &h, "source", source);
+		if (!strcmp(c->args.source, "-"))
+			digest(c, &h, "stdin", c->input.data ? c->input.data : "", c->input.len);
+	}
+	add_parts(c, &h);
+	if (c->args.native_cpu) {
+		KACHE_AUTO_BUF struct kache_buf cpu = KACHE_BUF_INIT;
+
+		kache_cpu_identity(&cpu);
+		digest(c, &h, "cpu", cpu.data ? cpu.data : "", cpu.len);
+	}
+	add_environment(c, &h);
+	kache_hasher_end(&h, &c->invocation);
+}
