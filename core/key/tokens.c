@@ -261,14 +261,15 @@ bool kache_text_unpack(const struct kache_tokens *t, enum kache_text kind, const
 		KACHE_AUTO_FREE char *spelled = NULL;
 		const char *mark = memchr(text + at, 1, len - at), *end, *dir;
 		size_t line = line_length(text + at, len - at);
-		size_t plain = mark && (size_t)(mark - text) < at + line ? (size_t)(mark - text) - at : line;
+		bool marked = mark && (size_t)(mark - text) < at + line;
+		size_t plain = marked ? (size_t)(mark - text) - at : line;
 
 		if (start)	/* a marker at the very start of a line is a path, not JSON */
 			form = form_of_line(kind, text[at]);
 		kache_buf_add(out, text + at, plain);
 		at += plain;
-		start = at && text[at - 1] == '\n';
-		if (start || at >= len)
+		start = !marked;
+		if (!marked)
 			continue;
 		end = memchr(text + at, 2, len - at);
 		dir = end ? directory(t, out_dir, text + at + 1, (size_t)(end - text) - at - 1) : NULL;
@@ -277,7 +278,6 @@ bool kache_text_unpack(const struct kache_tokens *t, enum kache_text kind, const
 		spelled = escaped(dir, form);
 		kache_buf_str(out, spelled);
 		at = (size_t)(end - text) + 1;
-		start = false;
 	}
 	return true;
 }

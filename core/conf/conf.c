@@ -1,0 +1,460 @@
+/* Loading: files, then environment, over defaults. */
+#include "config.h"
+#include "conf/conf.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "conf/toml.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct kache_option schema[] = {
+#define KACHE_OPTION(id, key, env, type, def, values, flags, help) { key, env, type, def, values, flags, help },
+#include "conf/options.def"
+#undef KACHE_OPTION
+};
+
+struct setting {
+	char *text;			/* as written; NULL: unset */
+	bool flag;
+	uint64_t number;
+	struct kache_strs list;
+	char *origin, *file;
+	unsigned line;
+};
+
+struct kache_conf {
+	struct setting v[KACHE_CONF_COUNT];
+	struct kache_conf_pair *remote;
+	size_t n_remote;
+};
+
+const struct kache_option *kache_conf_schema(enum kache_conf_id id)
+{
+	return &schema[id];
+}
+
+static void forget(struct setting *s)
+{
+	free(s->text);
+	free(s->origin);
+	free(s->file);
+	kache_strs_release(&s->list);
+	*s = (struct setting){ 0 };
+}
+
+void kache_conf_free(struct kache_conf *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++)
+		forget(&c->v[i]);
+	for (size_t i = 0; i < c->n_remote; i++) {
+		free(c->remote[i].key);
+		free(c->remote[i].value);
+		free(c->remote[i].origin);
+	}
+	free(c->remote);
+	free(c);
+}
+
+static bool in_words(const char *words, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (const char *p = words; *p; p += strcspn(p, "|"), p += *p == '|')
+		if (strcspn(p, "|") == len && !strncmp(p, text, len))
+			return true;
+	return false;
+}
+
+/* "1..19" */
+static bool in_range(const char *range, uint64_t n)
+{
+	char *end;
+	uint64_t low = strtoull(range, &end, 10);
+
+	return n >= low && n <= strtoull(end + 2, NULL, 10);
+}
+
+static bool whole_number(const char *text, uint64_t *n)
+{
+	char *end;
+
+	errno = 0;
+	*n = strtoull(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+static char *home_path(const char *text)
+{
+	const char *home = getenv("HOME");
+
+	if (text[0] == '~' && (text[1] == '/' || !text[1]) && home)
+		return kache_path_join(home, text[1] ? text + 2 : "");
+	return kache_strdup(text);
+}
+
+static void split(struct kache_strs *list, const char *text, char separator)
+{
+	for (const char *p = text; *p;) {
+		const char *end = strchr(p, separator);
+		size_t n = end ? (size_t)(end - p) : strlen(p);
+
+		while (n && *p == ' ')
+			p++, n--;
+		if (n)
+			kache_strs_addn(list, p, n);
+		p += n + (p[n] == separator);
+	}
+}
+
+/* Text into the typed members. where: "file:line" or the variable. */
+static int interpret(const struct kache_option *o, struct setting *s, const char *where, struct kache_error *err)
+{
+	const char *name = o->key ? o->key : o->env;
+	int flag;
+
+	switch (o->type) {
+	case KACHE_OPT_BOOL:
+		flag = kache_parse_bool(s->text);
+		if (flag < 0)
+			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are true and false", where, name, s->text);
+		s->flag = flag;
+		return KACHE_OK;
+	case KACHE_OPT_SIZE:
+		if (kache_parse_size(s->text, &s->number))
+			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are sizes such as 50GiB, 10GB or 512MiB",
+					  where, name, s->text);
+		return KACHE_OK;
+	case KACHE_OPT_UINT:
+		if (!whole_number(s->text, &s->number) || !in_range(o->values, s->number))
+			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are whole numbers %s", where, name,
+					  s->text, o->values);
+		return KACHE_OK;
+	case KACHE_OPT_ENUM:
+		if (!in_words(o->values, s->text))
+			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are %s", where, name, s->text, o->values);
+		return KACHE_OK;
+	case KACHE_OPT_PATH: {
+		char *path = home_path(s->text);
+
+		free(s->text);
+		s->text = path;
+		if (path[0] != '/')
+			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; it wants an absolute path", where, name, path);
+		return KACHE_OK;
+	}
+	default:
+		return KACHE_OK;
+	}
+}
+
+static int from_variable(struct kache_conf *c, enum kache_conf_id id, struct kache_error *err)
+{
+	const struct kache_option *o = &schema[id];
+	const char *value = o->env ? getenv(o->env) : NULL;
+	struct setting *s = &c->v[id];
+
+	if (!value || !*value)
+		return KACHE_OK;
+	forget(s);
+	s->text = kache_strdup(value);
+	s->origin = kache_asprintf("environment %s", o->env);
+	if (o->type == KACHE_OPT_LIST)
+		split(&s->list, value, strstr(o->env, "PATH") || strstr(o->env, "DIR") ? ':' : ',');
+	return interpret(o, s, o->env, err);
+}
+
+struct source {
+	struct kache_conf *c;
+	const char *file;
+	bool project;
+	struct kache_error *err;
+};
+
+static int unknown_key(struct source *src, const char *key, unsigned line)
+{
+	const char *best = NULL;
+	size_t distance = strlen(key) / 2 + 1;
+
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
+		size_t d = schema[i].key ? kache_edit_distance(key, schema[i].key) : distance;
+
+		if (d < distance) {
+			distance = d;
+			best = schema[i].key;
+		}
+	}
+	if (best)
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?", src->file, line, key, best);
+	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all", src->file, line, key);
+}
+
+static char *scalar_text(const struct kache_toml *v)
+{
+	switch (v->type) {
+	case KACHE_TOML_STRING:
+		return kache_strdup(v->text);
+	case KACHE_TOML_INTEGER:
+		return kache_asprintf("%lld", (long long)v->integer);
+	case KACHE_TOML_BOOL:
+		return kache_strdup(v->integer ? "true" : "false");
+	default:
+		return NULL;
+	}
+}
+
+static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
+{
+	switch (want) {
+	case KACHE_OPT_BOOL:
+		return v->type == KACHE_TOML_BOOL;
+	case KACHE_OPT_UINT:
+		return v->type == KACHE_TOML_INTEGER;
+	case KACHE_OPT_SIZE:
+		return v->type == KACHE_TOML_STRING || v->type == KACHE_TOML_INTEGER;
+	case KACHE_OPT_LIST:
+		if (v->type != KACHE_TOML_ARRAY)
+			return false;
+		for (const struct kache_toml *e = v->child; e; e = e->next)
+			if (e->type != KACHE_TOML_STRING || strlen(e->text) != e->len)
+				return false;
+		return true;
+	default:
+		return v->type == KACHE_TOML_STRING && strlen(v->text) == v->len;
+	}
+}
+
+static int from_value(struct source *src, enum kache_conf_id id, const struct kache_toml *v)
+{
+	static const char *const wanted[] = {
+		"true or false", "a string", "a string", "a string such as \"50GiB\"", "a whole number", "a string",
+		"an array of strings"
+	};
+	const struct kache_option *o = &schema[id];
+	struct setting *s = &src->c->v[id];
+	KACHE_AUTO_FREE char *where = kache_asprintf("%s:%u", src->file, v->line);
+
+	if (src->project && o->flags & KACHE_OPT_NO_PROJECT)
+		return kache_fail(src->err, KACHE_E_INVALID,
+				  "%s: a project file may not set %s; it belongs in the user's file or the environment", where,
+				  o->key);
+	if (!type_fits(o->type, v))
+		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s is a %s; it wants %s", where, o->key,
+				  kache_toml_type_name(v->type), wanted[o->type]);
+	forget(s);
+	s->origin = kache_strdup(where);
+	s->file = kache_strdup(src->file);
+	s->line = v->line;
+	if (o->type == KACHE_OPT_LIST) {
+		for (const struct kache_toml *e = v->child; e; e = e->next)
+			kache_strs_take(&s->list, home_path(e->text));
+		s->text = kache_strdup("");
+		return KACHE_OK;
+	}
+	s->text = scalar_text(v);
+	return interpret(o, s, where, src->err);
+}
+
+static int remote_pair(struct source *src, const struct kache_toml *v)
+{
+	struct kache_conf *c = src->c;
+	char *value = scalar_text(v);
+
+	if (src->project || !value) {
+		free(value);
+		return kache_fail(src->err, KACHE_E_INVALID,
+				  src->project ? "%s:%u: a project file may not set cache.remote.%s"
+					       : "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
+				  src->file, v->line, v->key);
+	}
+	for (size_t i = 0; i < c->n_remote; i++) {
+		if (strcmp(c->remote[i].key, v->key))
+			continue;
+		free(c->remote[i].value);
+		free(c->remote[i].origin);
+		c->remote[i].value = value;
+		c->remote[i].origin = kache_asprintf("%s:%u", src->file, v->line);
+		return KACHE_OK;
+	}
+	c->remote = kache_realloc(c->remote, c->n_remote + 1, sizeof *c->remote);
+	c->remote[c->n_remote++] = (struct kache_conf_pair){
+		kache_strdup(v->key), value, kache_asprintf("%s:%u", src->file, v->line)
+	};
+	return KACHE_OK;
+}
+
+static int apply(struct source *src, const struct kache_toml *table, const char *prefix)
+{
+	for (const struct kache_toml *v = table->child; v; v = v->next) {
+		KACHE_AUTO_FREE char *key = kache_asprintf("%s%s%s", prefix, *prefix ? "." : "", v->key);
+		size_t id = 0;
+		int rc;
+
+		while (id < KACHE_CONF_COUNT && (!schema[id].key || strcmp(schema[id].key, key)))
+			id++;
+		if (id < KACHE_CONF_COUNT)
+			rc = from_value(src, (enum kache_conf_id)id, v);
+		else if (v->type == KACHE_TOML_TABLE)
+			rc = apply(src, v, key);
+		else if (!strcmp(prefix, "cache.remote"))
+			rc = remote_pair(src, v);
+		else
+			rc = unknown_key(src, key, v->line);
+		if (rc)
+			return rc;
+	}
+	return KACHE_OK;
+}
+
+/* 0 also where there is no such file and it need not be there. */
+static int from_file(struct kache_conf *c, const char *path, bool project, bool must, struct kache_error *err)
+{
+	struct source src = { c, path, project, err };
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	struct kache_error syntax;
+	struct kache_toml *root;
+	int rc;
+
+	if (kache_file_read(path, 4 << 20, &text)) {
+		if (!must && (errno == ENOENT || errno == ENOTDIR))
+			return KACHE_OK;
+		kache_fail_errno(err, "configuration %s", path);
+		return KACHE_E_INVALID;
+	}
+	if (kache_toml_parse(text.data, text.len, &root, &syntax))	/* "line N: what" */
+		return kache_fail(err, KACHE_E_INVALID, "%s:%s", path, syntax.text + strlen("line "));
+	rc = apply(&src, root, "");
+	kache_toml_free(root);
+	return rc;
+}
+
+/* .kache.toml, the nearest upwards. */
+static int from_project(struct kache_conf *c, const char *cwd, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *dir = kache_strdup(cwd);
+
+	for (;;) {
+		KACHE_AUTO_FREE char *file = kache_path_join(*dir ? dir : "/", ".kache.toml");
+		char *slash = strrchr(dir, '/');
+
+		if (!access(file, F_OK))
+			return from_file(c, file, true, true, err);
+		if (!slash || !*dir)
+			return KACHE_OK;
+		*slash = '\0';
+	}
+}
+
+static char *xdg(const char *variable, const char *fallback, const char *rest)
+{
+	const char *base = getenv(variable), *home = getenv("HOME");
+
+	if (base && base[0] == '/')	/* XDG Base Directory Specification: relative ones are ignored */
+		return kache_path_join(base, rest);
+	if (!home || home[0] != '/')
+		return NULL;
+	return kache_asprintf("%s/%s/%s", home, fallback, rest);
+}
+
+static int from_files(struct kache_conf *c, const char *cwd, struct kache_error *err)
+{
+	const char *named = getenv("KACHE_CONFIG");
+	KACHE_AUTO_FREE char *user = named && *named ? kache_strdup(named) : xdg("XDG_CONFIG_HOME", ".config", "kache/config.toml");
+
+	if (from_file(c, KACHE_SYSCONFDIR "/config.toml", false, false, err) ||
+	    (user && from_file(c, user, false, named && *named, err)))
+		return KACHE_E_INVALID;
+	return from_project(c, cwd, err);
+}
+
+static int defaults(struct kache_conf *c, struct kache_error *err)
+{
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
+		c->v[i].text = schema[i].def ? kache_strdup(schema[i].def) : NULL;
+		c->v[i].origin = kache_strdup("default");
+		if (c->v[i].text && interpret(&schema[i], &c->v[i], "default", err))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error *err)
+{
+	struct kache_conf *c = kache_calloc(1, sizeof *c);
+	struct setting *dir = &c->v[KACHE_CONF_CACHE_DIR];
+	int rc = defaults(c, err);
+
+	*out = NULL;
+	if (!rc)
+		rc = from_files(c, cwd, err);
+	for (size_t i = 0; i < KACHE_CONF_COUNT && !rc; i++)
+		rc = from_variable(c, (enum kache_conf_id)i, err);
+	if (!rc && !dir->text) {
+		dir->text = xdg("XDG_CACHE_HOME", ".cache", "kache");
+		if (!dir->text)
+			rc = kache_fail(err, KACHE_E_INVALID, "no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
+	}
+	if (rc) {
+		kache_conf_free(c);
+		return rc;
+	}
+	*out = c;
+	return KACHE_OK;
+}
+
+bool kache_conf_bool(const struct kache_conf *c, enum kache_conf_id id)
+{
+	return c->v[id].flag;
+}
+
+uint64_t kache_conf_u64(const struct kache_conf *c, enum kache_conf_id id)
+{
+	return c->v[id].number;
+}
+
+const char *kache_conf_str(const struct kache_conf *c, enum kache_conf_id id)
+{
+	return c->v[id].text && *c->v[id].text ? c->v[id].text : NULL;
+}
+
+const struct kache_strs *kache_conf_list(const struct kache_conf *c, enum kache_conf_id id)
+{
+	return &c->v[id].list;
+}
+
+char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
+{
+	const struct setting *s = &c->v[id];
+	struct kache_buf b = KACHE_BUF_INIT;
+
+	if (schema[id].flags & KACHE_OPT_SECRET && s->text)
+		return kache_strdup("***");
+	if (schema[id].type != KACHE_OPT_LIST)
+		return kache_strdup(schema[id].type == KACHE_OPT_BOOL ? (s->flag ? "true" : "false") : s->text ? s->text : "");
+	for (size_t i = 0; i < s->list.n; i++)
+		kache_buf_fmt(&b, "%s%s", i ? ", " : "", s->list.v[i]);
+	return kache_buf_steal(&b);
+}
+
+const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id)
+{
+	return c->v[id].origin;
+}
+
+const char *kache_conf_origin_file(const struct kache_conf *c, enum kache_conf_id id, unsigned *line)
+{
+	*line = c->v[id].line;
+	return c->v[id].file;
+}
+
+size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pair **out)
+{
+	*out = c->remote;
+	return c->n_remote;
+}

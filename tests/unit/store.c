@@ -1,0 +1,268 @@
+/* core/store: formats, blobs, restore, the map of inputs. */
+#include "config.h"
+#include "tap.h"
+
+#include "base/path.h"
+#include "store/map.h"
+#include "store/restore.h"
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char *dir;
+
+static char *at(const char *name)
+{
+	return kache_path_join(dir, name);
+}
+
+static void fill(struct kache_entry *e)
+{
+	struct kache_output *o;
+
+	*e = (struct kache_entry){ .created_ms = 5, .compile_ms = 7, .exit_code = -1, .width = 80 };
+	memset(e->key.b, 1, KACHE_HASH_LEN);
+	memset(e->invocation.b, 2, KACHE_HASH_LEN);
+	e->crate = kache_strdup("c");
+	e->package = kache_strdup("p");
+	e->kind = kache_strdup("lib");
+	e->target = kache_strdup("t");
+	e->profile = kache_strdup("debug");
+	e->features = kache_strdup("a,b");
+	e->compiler = kache_strdup("rustc 1");
+	e->out = kache_strdup("");
+	e->err = kache_strndup("a\0b", 3);
+	e->err_len = 3;
+	o = kache_entry_add_output(e);
+	o->name = kache_strdup("libc.rlib");
+	o->role = KACHE_ROLE_RLIB;
+	o->mode = 0644;
+	o->size = 9;
+	o = kache_entry_add_output(e);
+	o->name = kache_strdup("c.d");
+	o->role = KACHE_ROLE_DEPINFO;
+	o->size = 4;
+	o->inline_data = kache_strdup("text");
+}
+
+static void test_entry(void)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_entry e, back;
+	int bad = 0;
+
+	fill(&e);
+	kache_entry_encode(&e, &b);
+	is_int(kache_entry_decode(b.data, b.len, &back), 0, "entry comes back");
+	ok(back.n_outputs == 2 && back.err_len == 3 && back.exit_code == -1 && back.outputs[1].size == 4, "whole");
+	is_str(back.outputs[1].inline_data, "text", "inline dep-info");
+	kache_entry_release(&back);
+	for (size_t i = 0; i < b.len; i++) {	/* any flipped bit, any truncation */
+		b.data[i] ^= 0x10;
+		bad += kache_entry_decode(b.data, b.len, &back) == 0;
+		b.data[i] ^= 0x10;
+		bad += kache_entry_decode(b.data, i, &back) == 0;
+	}
+	is_int(bad, 0, "no damaged entry passes");
+	free(e.outputs[0].name);
+	e.outputs[0].name = kache_strdup("../evil");
+	kache_buf_reset(&b);
+	kache_entry_encode(&e, &b);
+	is_int(kache_entry_decode(b.data, b.len, &back), KACHE_E_CORRUPT, "a name with a slash is refused");
+	kache_entry_release(&e);
+}
+
+static struct kache_input_set set_of(struct kache_manifest *m, const char *name, int mark)
+{
+	struct kache_input_set s = { .created_ms = 1, .n = 1, .inputs = kache_calloc(1, sizeof *s.inputs) };
+
+	s.inputs[0].kind = KACHE_INPUT_FILE;
+	s.inputs[0].name = kache_manifest_name(m, name);
+	memset(s.result.b, mark, KACHE_HASH_LEN);
+	return s;
+}
+
+static void test_manifest(void)
+{
+	struct kache_manifest m = { .crate = kache_strdup("c"), .package = kache_strdup("p"), .describe = kache_strdup("d") };
+	struct kache_manifest back, other = { .n_sets = 0 };
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_input_set s;
+	int bad = 0;
+
+	for (int i = 0; i < KACHE_MANIFEST_SETS + 3; i++) {
+		char name[16];
+
+		snprintf(name, sizeof name, "f%d", i);
+		s = set_of(&m, name, i);
+		kache_manifest_add(&m, &s);
+	}
+	is_int(m.n_sets, KACHE_MANIFEST_SETS, "old sets fall off");
+	is_int(m.n_names, KACHE_MANIFEST_SETS, "and their names");
+	is_int(m.sets[0].result.b[0], KACHE_MANIFEST_SETS + 2, "newest first");
+	kache_manifest_encode(&m, &b);
+	is_int(kache_manifest_decode(b.data, b.len, &back), 0, "manifest comes back");
+	is_str(back.names[back.sets[1].inputs[0].name], m.names[m.sets[1].inputs[0].name], "with its names");
+	kache_manifest_release(&back);
+	for (size_t i = 0; i < b.len; i++) {
+		b.data[i] ^= 1;
+		bad += kache_manifest_decode(b.data, b.len, &back) == 0;
+		b.data[i] ^= 1;
+	}
+	is_int(bad, 0, "no damaged manifest passes");
+	s = set_of(&other, "new", 200);
+	kache_manifest_add(&other, &s);
+	m.n_sets--;
+	free(m.sets[m.n_sets].inputs);
+	kache_manifest_merge(&m, &other);
+	is_str(m.names[m.sets[m.n_sets - 1].inputs[0].name], "new", "merged behind its own");
+	kache_manifest_release(&other);
+	kache_manifest_release(&m);
+}
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	if (kache_file_replace(path, text, strlen(text), mode))
+		perror(path);
+}
+
+static void test_blobs(struct kache_store *s)
+{
+	char *file = at("out.rlib"), *copy = at("copy.bin"), *path;
+	struct kache_hash h, h2;
+	struct kache_error err;
+	struct stat a, b;
+	uint64_t size;
+	int fd;
+
+	write_file(file, "library", 0644);
+	is_int(kache_blob_put_file(s, file, true, &h, &size, &err), 0, "put by link");
+	path = kache_store_path(s, "blobs", &h);
+	ok(!stat(file, &a) && !stat(path, &b) && a.st_ino == b.st_ino && b.st_mtime == KACHE_BLOB_TIME,
+	   "one inode, the blob's time");
+	is_int(kache_blob_verify(s, &h, size), 0, "content is right");
+	write_file(copy, "library", 0755);
+	is_int(kache_blob_put_file(s, copy, false, &h2, &size, &err), 0, "put again by copy");
+	ok(kache_hash_eq(&h, &h2) && !stat(copy, &a) && a.st_ino != b.st_ino, "same blob, the file untouched");
+	fd = open(file, O_WRONLY | O_APPEND | O_CLOEXEC);	/* somebody writes through the link */
+	ok(fd >= 0 && write(fd, "!", 1) == 1, "a link is written through");
+	close(fd);
+	is_int(kache_blob_open(s, &h, size, &fd), KACHE_E_CORRUPT, "the blob is no longer handed out");
+	is_int(kache_blob_open(s, &h, size, &fd), KACHE_E_NOENT, "and gone");
+	free(path);
+	free(file);
+	free(copy);
+}
+
+static void test_restore(struct kache_store *s)
+{
+	char *src = at("src"), *out = at("o1"), *exe = at("o2"), *dep = at("o3.d"), *fifo = at("pipe");
+	struct kache_output o[3] = {
+		{ .role = KACHE_ROLE_RLIB, .mode = 0644 }, { .role = KACHE_ROLE_EXE, .mode = 0755 },
+		{ .role = KACHE_ROLE_DEPINFO, .mode = 0644, .size = 2 },
+	};
+	struct kache_restore r[3] = {
+		{ .output = &o[0], .path = out, .link = true }, { .output = &o[1], .path = exe },
+		{ .output = &o[2], .path = dep, .data = "d\n", .len = 2 },
+	};
+	struct kache_error err;
+	struct kache_stat st;
+	struct kache_hash h;
+	struct stat a;
+
+	write_file(src, "rlib bytes", 0644);
+	kache_blob_put_file(s, src, false, &o[0].blob, &o[0].size, &err);
+	write_file(src, "exe bytes", 0755);
+	kache_blob_put_file(s, src, false, &o[1].blob, &o[1].size, &err);
+	is_int(kache_restore_all(s, r, 3, KACHE_LINK_AUTO), 0, "restored");
+	ok(r[0].linked && !r[1].linked, "the library is linked, the program copied");
+	ok(!stat(exe, &a) && a.st_mode & 0100 && a.st_mtime > KACHE_BLOB_TIME, "the program runs and is new");
+	ok(!kache_stat(out, true, &st) && kache_map_get(s, &st, &h) && kache_hash_eq(&h, &o[0].blob), "known by link");
+	ok(!kache_stat(exe, true, &st) && kache_map_get(s, &st, &h) && kache_hash_eq(&h, &o[1].blob), "known by copy");
+	is_int(kache_restore_all(s, r, 3, KACHE_LINK_AUTO), 0, "restored over itself");
+	is_int(kache_restore_all(s, r, 3, KACHE_LINK_COPY), 0, "copied when told to");
+	ok(!stat(out, &a) && a.st_nlink == 1, "without a link");
+	o[1].size++;
+	unlink(out);
+	ok(kache_restore_all(s, r, 3, KACHE_LINK_AUTO) != 0 && access(out, F_OK), "one bad blob, nothing is placed");
+	mkfifo(fifo, 0600);
+	r[0].path = fifo;
+	is_int(kache_restore_all(s, r, 1, KACHE_LINK_AUTO), KACHE_E_UNSUPPORTED, "a pipe is left alone");
+	free(src);
+	free(out);
+	free(exe);
+	free(dep);
+	free(fifo);
+}
+
+static void test_map(struct kache_store *s)
+{
+	char *path = at("input");
+	struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	struct kache_stat st;
+	struct kache_hash a, b;
+
+	write_file(path, "one", 0644);
+	is_int(kache_map_hash(s, path, &st, &a), 0, "hashed");
+	ok(!kache_map_get(s, &st, &b), "too young to be remembered");
+	write_file(path, "two", 0644);
+	utimensat(AT_FDCWD, path, old, 0);
+	is_int(kache_map_hash(s, path, &st, &b), 0, "hashed again");
+	ok(!kache_hash_eq(&a, &b), "same size, other content, other hash");
+	is_int(kache_map_hash(s, dir, &st, &b), KACHE_E_INVALID, "a directory is no input file");
+	free(path);
+	path = at("nothing");
+	is_int(kache_map_hash(s, path, &st, &b), KACHE_E_NOENT, "what is not there");
+	free(path);
+}
+
+static void test_open(void)
+{
+	char *foreign = at("foreign"), *file = at("foreign/data"), *newer = at("newer"), *format = at("newer/format");
+	struct kache_store *s;
+	struct kache_error err;
+
+	is_int(kache_store_open(newer, false, &s, &err), KACHE_E_NOENT, "not made unless asked");
+	write_file(file, "x", 0644);
+	is_int(kache_store_open(foreign, true, &s, &err), KACHE_E_INVALID, "somebody's directory is refused");
+	write_file(format, "kache store 99\n", 0644);
+	is_int(kache_store_open(newer, true, &s, &err), KACHE_E_VERSION, "a newer format is refused");
+	ok(strstr(err.text, "99") != NULL, "and named");
+	write_file(format, "something\n", 0644);
+	is_int(kache_store_open(newer, true, &s, &err), KACHE_E_INVALID, "a damaged format file is refused");
+	free(foreign);
+	free(file);
+	free(newer);
+	free(format);
+}
+
+int main(void)
+{
+	struct kache_store *s;
+	struct kache_error err;
+	char *root, count[16];
+
+	dir = tap_dir();
+	root = at("store");
+	test_entry();
+	test_manifest();
+	if (kache_store_open(root, true, &s, &err)) {
+		printf("Bail out! %s\n", err.text);
+		return 1;
+	}
+	test_blobs(s);
+	test_restore(s);
+	test_map(s);
+	test_open();
+	kache_store_close(s);
+	free(root);
+	snprintf(count, sizeof count, "%d", tap_count);
+	fflush(stdout);
+	if (tap_failed)
+		return done();
+	execl("/bin/sh", "sh", "-c", "echo 1..$1; exec rm -rf \"$2\"", "sh", count, dir, NULL);
+	return 1;
+}
