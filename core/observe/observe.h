@@ -1,19 +1,26 @@
 /* What a compiler run touched, as recorded by the preload library (kache-observe.so).
  *
- * Log format: a file named by KACHE_OBSERVE_LOG, opened O_APPEND by each process. Records are
- * "<type><absolute path or name>\0", each written by one write(2) (several may share one), where type is
+ * Log format: a file named by KACHE_OBSERVE_LOG (absolute), made empty by the caller and opened
+ * O_APPEND by each process. Records are "<type><absolute path or name>\0", each written by one
+ * write(2) (several may share one), where type is
  *	B program   a process began (path of its executable)
- *	R path      regular file opened for reading, or mapped, or read by readlink
- *	W path      created, opened for writing, renamed to, linked to, made as directory
+ *	R path      regular file opened for reading, or loaded as a shared library
+ *	S path      symbolic link whose target was asked for (readlink, realpath)
+ *	W path      created, opened for writing, renamed, linked to, removed
+ *	D path      directory made
  *	A path      looked for and not there (ENOENT, ENOTDIR)
  *	P path      stat or access succeeded
- *	L path      directory listed
+ *	L path      directory listed or opened
  *	E name      variable read
  *	X program   execve, posix_spawn of that path
- *	x name      execvp, posix_spawnp of that name: searched along PATH
+ *	F program   that one failed: takes back one X
+ *	x name      execvp, posix_spawnp of that name: searched along PATH. What the search finds is
+ *	            recorded as X, what it misses on the way as A
+ *	f name      that one failed: takes back one x
  *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket connected
  *	! what      something that the library knows it can't follow
- * Relative paths are made absolute against the process's own cwd. */
+ * Relative paths are made absolute against the process's own cwd. All but X, F, x, f are written once
+ * per process. A process that fails to write a record removes the log: half a log must not be used. */
 #ifndef KACHE_OBSERVE_OBSERVE_H
 #define KACHE_OBSERVE_OBSERVE_H
 
@@ -24,17 +31,23 @@
 #define KACHE_OBSERVE_ENV "KACHE_OBSERVE_LOG"
 
 struct kache_observed {
-	/* each sorted and unique; paths are lexically normalised */
+	/* Each sorted and unique. Paths have no ".", ".." or empty component; ".." is resolved by
+	 * text where that names the same file, else through the file system. */
 	struct kache_strs reads, writes, absent, present, lists, env;
+	struct kache_strs links;	/* symbolic links asked for their target: count by target */
 	struct kache_strs programs;	/* began */
 	struct kache_strs execs;	/* started by path */
 	struct kache_strs searched;	/* started by name along PATH */
 	bool network;
 	bool blind;			/* a program was started that did not report, or a '!' record */
-	char *blind_why;
+	char *blind_why;		/* the first reason; NULL unless blind */
 };
-/* Reads the log. A path in writes is left out of the other lists if it was written before anything
- * else touched it. 0, KACHE_E_IO, or KACHE_E_CORRUPT. */
+/* Reads the log, soon after the run: paths are looked at to tell programs apart. What a run did to
+ * its own work is left out: a look at a path (R, S, P, L) after its first W or D, likewise A, and
+ * everything below a directory that the run made. `absent` keeps a path that was missed before it was
+ * written. An empty log is blind.
+ * 0; KACHE_E_IO (errno; ENOENT also when a process could not write its records); KACHE_E_TOOBIG;
+ * KACHE_E_CORRUPT. After a failure *out is empty. */
 int kache_observed_read(const char *log, struct kache_observed *out);
 void kache_observed_release(struct kache_observed *o);
 

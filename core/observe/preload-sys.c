@@ -1,0 +1,131 @@
+/* kache-observe.so: sockets, and system calls made by number. Rust's standard library calls statx and
+ * others that way where the C library is too old to have them. */
+#include "config.h"
+#include "observe/preload.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Interposers are called by others only. */
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
+
+static void note_socket(long domain, bool good)
+{
+	if (good && (domain == AF_INET || domain == AF_INET6))
+		kache_note_name('N', domain == AF_INET ? "inet" : "inet6");
+}
+
+EXPORT int my_socket(int domain, int type, int protocol) NAMED(socket);
+EXPORT int my_socket(int domain, int type, int protocol)
+{
+	int fd = REAL(socket)(domain, type, protocol);
+
+	note_socket(domain, fd >= 0);
+	return fd;
+}
+
+static void note_connect(const struct sockaddr *to, size_t len, bool good)
+{
+	if (good && to && len > offsetof(struct sockaddr, sa_data) && to->sa_family == AF_UNIX)
+		kache_note_name('N', "unix");
+}
+
+EXPORT int my_connect(int fd, const struct sockaddr *to, unsigned len) NAMED(connect);
+EXPORT int my_connect(int fd, const struct sockaddr *to, unsigned len)
+{
+	int result = REAL(connect)(fd, to, len);
+
+	note_connect(to, len, !result);
+	return result;
+}
+
+/* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
+ * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
+enum kind { OPEN, CREAT, OPENAT2, LOOK, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
+	    CONNECT, UNSEEN };
+struct by_number {
+	short number;
+	signed char kind, dirfd, path, more;
+};
+static const struct by_number calls[] = {
+#ifdef SYS_open
+	{ SYS_open, OPEN, -1, 0, 1 }, { SYS_creat, CREAT, -1, 0, 0 },
+	{ SYS_stat, LOOK, -1, 0, 0 }, { SYS_lstat, LOOK, -1, 0, 0 }, { SYS_access, LOOK, -1, 0, 0 },
+	{ SYS_readlink, READLINK, -1, 0, 0 }, { SYS_mkdir, MKDIR, -1, 0, 0 },
+	{ SYS_unlink, WRITE, -1, 0, 0 }, { SYS_rmdir, WRITE, -1, 0, 0 },
+	{ SYS_rename, RENAME, -1, 0, 1 }, { SYS_link, LINK, -1, 0, 1 }, { SYS_symlink, SYMLINK, -1, 0, 1 },
+	{ SYS_getdents, LIST, 0, 0, 0 },
+#endif
+	{ SYS_openat, OPEN, 0, 1, 2 },
+	{ SYS_newfstatat, LOOK, 0, 1, 0 }, { SYS_statx, LOOK, 0, 1, 0 }, { SYS_faccessat, LOOK, 0, 1, 0 },
+	{ SYS_readlinkat, READLINK, 0, 1, 0 }, { SYS_mkdirat, MKDIR, 0, 1, 0 },
+	{ SYS_unlinkat, WRITE, 0, 1, 0 }, { SYS_truncate, WRITE, -1, 0, 0 },
+	{ SYS_renameat2, RENAME, 0, 1, 3 }, { SYS_linkat, LINK, 0, 1, 3 }, { SYS_symlinkat, SYMLINK, 1, 0, 2 },
+#ifdef SYS_renameat
+	{ SYS_renameat, RENAME, 0, 1, 3 },
+#endif
+	{ SYS_getdents64, LIST, 0, 0, 0 },
+	{ SYS_socket, SOCKET, 0, 0, 0 }, { SYS_connect, CONNECT, 0, 1, 2 },
+	{ SYS_execve, UNSEEN, 0, 0, 0 }, { SYS_execveat, UNSEEN, 0, 0, 0 },
+	{ SYS_open_by_handle_at, UNSEEN, 0, 0, 0 },
+#ifdef SYS_io_uring_setup
+	{ SYS_io_uring_setup, UNSEEN, 0, 0, 0 },
+#endif
+#ifdef SYS_openat2
+	{ SYS_openat2, OPENAT2, 0, 1, 2 },
+#endif
+#ifdef SYS_faccessat2
+	{ SYS_faccessat2, LOOK, 0, 1, 0 },
+#endif
+};
+
+static void note_call(const struct by_number *c, const long *a, long result)
+{
+	bool good = result >= 0;
+	int err = good ? 0 : (int)-result, fd = (int)result;
+	int dirfd = c->dirfd < 0 ? AT_FDCWD : (int)a[c->dirfd];
+	const char *path = (const char *)a[c->path], *to = (const char *)a[c->more];
+	int to_fd = c->dirfd < 0 ? AT_FDCWD : (int)a[c->more - 1];
+
+	switch ((enum kind)c->kind) {
+	case OPEN: kache_note_open(dirfd, path, (int)a[c->more], fd, err); break;
+	case CREAT: kache_note_open(dirfd, path, O_CREAT | O_WRONLY | O_TRUNC, fd, err); break;
+	case OPENAT2: kache_note_open(dirfd, path, to ? (int)*(const uint64_t *)to : 0, fd, err); break;
+	case LOOK: kache_note_look(dirfd, path, good, err); break;
+	case READLINK: kache_note_readlink(dirfd, path, good, err); break;
+	case MKDIR: kache_note_mkdir(dirfd, path, good, err); break;
+	case WRITE: kache_note_write(dirfd, path, good); break;
+	case LIST: if (good) kache_note('L', (int)a[0], "."); break;
+	case RENAME: if (good) kache_note_rename(dirfd, path, to_fd, to); break;
+	case LINK: kache_note_link(dirfd, path, to_fd, to, good); break;
+	case SYMLINK: if (good) kache_note_symlink(path, dirfd, to); break;
+	case SOCKET: note_socket(a[0], good); break;
+	case CONNECT: note_connect((const struct sockaddr *)path, (size_t)a[2], good); break;
+	case UNSEEN: break;
+	}
+}
+
+EXPORT long my_syscall(long n, long a0, long a1, long a2, long a3, long a4, long a5) NAMED(syscall);
+EXPORT long my_syscall(long n, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+	const struct by_number *call = NULL;
+	long args[6] = { a0, a1, a2, a3, a4, a5 }, result;
+
+	/* Locks are by far the most frequent, and need nothing. */
+	if (n != SYS_futex && kache_observing())
+		for (size_t i = 0; i < sizeof calls / sizeof *calls && !call; i++)
+			if (calls[i].number == n)
+				call = &calls[i];
+	if (call && call->kind == UNSEEN)
+		kache_note_name('!', n == SYS_execve || n == SYS_execveat ?
+				"a program started by a bare system call" :
+				"files opened by io_uring or by handle");
+	result = raw(n, a0, a1, a2, a3, a4, a5);
+	if (call)
+		note_call(call, args, result);
+	if (result < 0 && result > -4096) {
+		errno = (int)-result;
+		return -1;
+	}
+	return result;
+}
