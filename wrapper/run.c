@@ -244,6 +244,7 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 	if (!make_pipes(out, errs, in, c->args.source && !strcmp(c->args.source, "-")))
 		return kache_fail_errno(err, "pipe");
 	c->started_coarse = kache_now_coarse();
+	c->started_real = kache_now_real();
 	start = kache_now_mono();
 	catch_signals();
 	pid = fork();
