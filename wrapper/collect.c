@@ -84,8 +84,16 @@ static bool in_temp(const char *path)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	return kache_path_below(path, "/tmp", NULL) || kache_path_below(path, "/var/tmp", NULL) ||
-	       (tmp && *tmp && kache_path_below(path, tmp, NULL));
+	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", NULL);
+}
+
+/* Temporary files of rustc and cc, with names that never come back. A project may well lie in /tmp. */
+static bool compiler_temp(const char *path)
+{
+	const char *tmp = getenv("TMPDIR"), *rest;
+
+	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", &rest) &&
+	       (kache_starts(rest, "rustc") || kache_starts(rest, "cc"));
 }
 
 static bool in_sysroot(const struct collector *k, const char *path)
@@ -405,8 +413,8 @@ static int add_vain(struct collector *k)
 		const char *path = absent->v[i];
 		struct kache_hash h;
 
-		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) || in_temp(path) ||
-		    immutable(path) || kache_strs_has(&k->run->seen.reads, path))
+		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) ||
+		    compiler_temp(path) || immutable(path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		if (in_out_dir(k, path) && !(k->linked && in_dep_dir(k, path)))
 			continue;
@@ -430,8 +438,8 @@ static int add_seen_paths(struct collector *k, const struct kache_strs *paths, u
 		KACHE_AUTO_FREE char *name = NULL;
 		struct kache_hash h;
 
-		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) || in_temp(path) ||
-		    immutable(path) || in_out_dir(k, path) || in_dep_dir(k, path) || search_dir(k, path) ||
+		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) ||
+		    compiler_temp(path) || immutable(path) || in_out_dir(k, path) || in_dep_dir(k, path) || search_dir(k, path) ||
 		    kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&k->c->tokens, path);
