@@ -39,7 +39,9 @@ struct kache_call {
 	bool probe;			/* a build script's question: failing is an answer too */
 	bool remap;
 	uint64_t started_mono, started_ms;
-	int64_t started_coarse;		/* when the compiler was started, by the clock that stamps files */
+	/* When the compiler was started. A file that is written from then on is not older than the first, one
+	 * that was written before is not newer than the second, whichever clock the kernel stamps with. */
+	int64_t started_coarse, started_real;
 	struct kache_event event;
 	char *event_detail;
 };

@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "key/depinfo.h"
 #include "store/map.h"
+#include "wrapper/elf.h"
 #include "wrapper/run.h"
 
 #include <errno.h>
@@ -83,8 +84,16 @@ static bool in_temp(const char *path)
 {
 	const char *tmp = getenv("TMPDIR");
 
-	return kache_path_below(path, "/tmp", NULL) || kache_path_below(path, "/var/tmp", NULL) ||
-	       (tmp && *tmp && kache_path_below(path, tmp, NULL));
+	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", NULL);
+}
+
+/* Temporary files of rustc and cc, with names that never come back. A project may well lie in /tmp. */
+static bool compiler_temp(const char *path)
+{
+	const char *tmp = getenv("TMPDIR"), *rest;
+
+	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", &rest) &&
+	       (kache_starts(rest, "rustc") || kache_starts(rest, "cc"));
 }
 
 static bool in_sysroot(const struct collector *k, const char *path)
@@ -172,8 +181,9 @@ static int add_file(struct collector *k, const char *path, bool artifact)
 		return give_up(k, "input-changed", path);
 	if (rc)
 		return give_up(k, "input-unreadable", path);
-	/* Cargo starts us after dependencies are complete, and touches their times afterwards. */
-	if (artifact ? st.mtime > k->c->started_coarse
+	/* Cargo starts us after dependencies are complete, and may set their times back afterwards. Newer
+	 * kernels stamp with the fine clock, which is ahead of the coarse one. */
+	if (artifact ? st.mtime > k->c->started_real
 		     : st.mtime >= k->c->started_coarse || st.ctime >= k->c->started_coarse)
 		return give_up(k, "input-changed", path);
 	put(k, KACHE_INPUT_FILE, name, &h);
@@ -260,28 +270,24 @@ static size_t mentions(const char *text, size_t len, const char *var)
 	return n;
 }
 
-static bool file_mentions(const char *path, const char *const *words)
-{
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-
-	if (kache_file_read(path, (size_t)1 << 30, &b))
-		return true;
-	for (; *words; words++)
-		if (memmem(b.data, b.len, *words, strlen(*words)))
-			return true;
-	return false;
-}
-
-/* A loaded macro that knows the word, or any that walks over the whole environment (std::env::vars and
- * vars_os, in either mangling of names). */
+/* Could a loaded macro read the variable without our seeing which? It can if it walks over the whole
+ * environment (std::env::vars, std::process::Command: both import environ or the std functions), or, for
+ * a variable that rustc reads too, if it has the name in it. var may be NULL. */
 static bool macro_may_read(const struct collector *k, const char *var)
 {
+	static const char *const walkers[] = { "environ", "3env4vars", "3env7vars_os", NULL };
 	const struct kache_strs *reads = &k->run->seen.reads;
-	const char *words[] = { "3env4vars", "3env7vars_os", var, NULL };	/* var may be NULL */
 
-	for (size_t i = 0; k->macros && i < reads->n; i++)
-		if (kache_ends(reads->v[i], ".so") && in_dep_dir(k, reads->v[i]) && file_mentions(reads->v[i], words))
+	for (size_t i = 0; k->macros && i < reads->n; i++) {
+		KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+
+		if (!kache_ends(reads->v[i], ".so") || !in_dep_dir(k, reads->v[i]))
+			continue;
+		if (kache_file_read(reads->v[i], (size_t)1 << 30, &b) || kache_elf_imports(b.data, b.len, walkers))
 			return true;
+		if (var && memmem(b.data, b.len, var, strlen(var)))
+			return true;
+	}
 	return false;
 }
 
@@ -407,8 +413,8 @@ static int add_vain(struct collector *k)
 		const char *path = absent->v[i];
 		struct kache_hash h;
 
-		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) || in_temp(path) ||
-		    immutable(path) || kache_strs_has(&k->run->seen.reads, path))
+		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) ||
+		    compiler_temp(path) || immutable(path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		if (in_out_dir(k, path) && !(k->linked && in_dep_dir(k, path)))
 			continue;
@@ -432,8 +438,8 @@ static int add_seen_paths(struct collector *k, const struct kache_strs *paths, u
 		KACHE_AUTO_FREE char *name = NULL;
 		struct kache_hash h;
 
-		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) || in_temp(path) ||
-		    immutable(path) || in_out_dir(k, path) || in_dep_dir(k, path) || search_dir(k, path) ||
+		if (system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) ||
+		    compiler_temp(path) || immutable(path) || in_out_dir(k, path) || in_dep_dir(k, path) || search_dir(k, path) ||
 		    kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&k->c->tokens, path);
@@ -441,6 +447,16 @@ static int add_seen_paths(struct collector *k, const struct kache_strs *paths, u
 			put(k, kind, name, &h);
 	}
 	return KACHE_OK;
+}
+
+static bool reported(const struct collector *k, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i < k->deps.env_set.n; i++)
+		if (!strncmp(k->deps.env_set.v[i], name, len) && k->deps.env_set.v[i][len] == '=')
+			return true;
+	return kache_strs_has(&k->deps.env_unset, name);
 }
 
 static int add_environment(struct collector *k)
@@ -451,8 +467,8 @@ static int add_environment(struct collector *k)
 		return put_now(k, KACHE_INPUT_ENVIRON, "");
 	if (!k->macros && !k->linked)
 		return KACHE_OK;	/* rustc alone: dep-info has reported what counts */
-	for (size_t i = 0; i < seen->env.n; i++)
-		if (!kache_env_noise(seen->env.v[i]) && put_now(k, KACHE_INPUT_ENV, seen->env.v[i]))
+	for (size_t i = 0; i < seen->env.n; i++)	/* what dep-info reports is added from there */
+		if (!kache_env_noise(seen->env.v[i]) && !reported(k, seen->env.v[i]) && put_now(k, KACHE_INPUT_ENV, seen->env.v[i]))
 			return KACHE_E_INVALID;
 	return KACHE_OK;
 }

@@ -236,9 +236,15 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 	if (strcmp(kache_conf_str(c->conf, KACHE_CONF_OBSERVE), "off") && c->args.class == KACHE_RUST_COMPILE)
 		observer = kache_observer_path();
 	log = observer ? kache_store_temp(c->store) : NULL;
+	if (log && kache_file_replace(log, "", 0, 0600)) {
+		free(log);
+		free(observer);
+		log = observer = NULL;
+	}
 	if (!make_pipes(out, errs, in, c->args.source && !strcmp(c->args.source, "-")))
 		return kache_fail_errno(err, "pipe");
 	c->started_coarse = kache_now_coarse();
+	c->started_real = kache_now_real();
 	start = kache_now_mono();
 	catch_signals();
 	pid = fork();

@@ -300,12 +300,11 @@ static void fresh_clock(void)
 	const char *out = getenv("OUT_DIR");
 	KACHE_AUTO_FREE char *dir = out ? kache_path_dir(out) : NULL;
 	KACHE_AUTO_FREE char *output = dir ? kache_path_join(dir, "output") : NULL;
-	int64_t now = kache_now_coarse();
 	struct kache_stat st;
 
-	if (!output || kache_stat(output, true, &st) || now - st.ctime > 20000000)
+	if (!output || kache_stat(output, true, &st))
 		return;
-	for (int i = 0; i < 20 && kache_now_coarse() == now; i++)
+	for (int i = 0; i < 20 && kache_now_coarse() <= st.ctime; i++)
 		usleep(1000);
 }
 

@@ -1,0 +1,82 @@
+#include "config.h"
+#include "wrapper/elf.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* Layout: System V ABI, chapters 4 and 5, and the ELF-64 object file format. */
+struct header {
+	unsigned char ident[16];
+	uint16_t type, machine;
+	uint32_t version;
+	uint64_t entry, phoff, shoff;
+	uint32_t flags;
+	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
+};
+struct section {
+	uint32_t name, type;
+	uint64_t flags, addr, offset, size;
+	uint32_t link, info;
+	uint64_t addralign, entsize;
+};
+struct symbol {
+	uint32_t name;
+	unsigned char info, other;
+	uint16_t shndx;
+	uint64_t value, size;
+};
+enum { TYPE_DYNSYM = 11 };
+
+static bool section_at(const unsigned char *image, size_t len, const struct header *h, size_t index, struct section *s)
+{
+	uint64_t at;
+
+	if (index >= h->shnum || h->shentsize != sizeof *s || __builtin_add_overflow(h->shoff, index * sizeof *s, &at) ||
+	    at > len || len - at < sizeof *s)
+		return false;
+	memcpy(s, image + at, sizeof *s);
+	return s->offset <= len && s->size <= len - s->offset;
+}
+
+static bool named(const char *name, const char *const *words)
+{
+	for (; *words; words++)
+		if (strstr(name, *words))
+			return true;
+	return false;
+}
+
+static bool symbols_name(const unsigned char *image, const struct section *syms, const struct section *strs,
+			 const char *const *words)
+{
+	const char *text = (const char *)image + strs->offset;
+
+	if (!strs->size || text[strs->size - 1])
+		return true;
+	for (uint64_t i = 0; i < syms->size / sizeof(struct symbol); i++) {
+		struct symbol s;
+
+		memcpy(&s, image + syms->offset + i * sizeof s, sizeof s);
+		if (s.shndx == 0 && (s.name >= strs->size || named(text + s.name, words)))
+			return true;
+	}
+	return false;
+}
+
+bool kache_elf_imports(const void *data, size_t len, const char *const *words)
+{
+	const unsigned char *image = data;
+	struct section s, strs;
+	struct header h;
+
+	if (len < sizeof h || memcmp(image, "\177ELF\2\1", 6))
+		return true;
+	memcpy(&h, image, sizeof h);
+	for (size_t i = 0; i < h.shnum; i++) {
+		if (!section_at(image, len, &h, i, &s))
+			return true;
+		if (s.type == TYPE_DYNSYM)
+			return !section_at(image, len, &h, s.link, &strs) || symbols_name(image, &s, &strs, words);
+	}
+	return true;
+}
