@@ -44,8 +44,9 @@ for f in opendir fdopendir scandir nftw nftw/sub glob/; do has "L$PWD/l/$f"; don
 
 observe ./calls changes
 for f in mkdir mkdirat; do has "D$PWD/d/$f"; done
-for f in mkstemp- mkostemps-; do matches "^W$PWD/w/$f[^X]" "W w/$f"; done
-matches "^D$PWD/w/mkdtemp-[^X]" "D w/mkdtemp"
+for f in mkstemp- mkostemps-; do matches "^W$PWD/w/$f[A-Za-z0-9]{6}" "W w/$f"; done
+matches "^D$PWD/w/mkdtemp-[A-Za-z0-9]{6}" "D w/mkdtemp"
+unlike "$(cat "$T/rec")" 'XXXXXX$' "by the names that they got"
 for f in rename renameat renameat2; do has "R$PWD/r/$f"; has "W$PWD/r/$f"; has "W$PWD/w/$f"; done
 for f in link symlink unlink truncate; do has "W$PWD/w/$f"; done
 has "R$PWD/r/link"
@@ -58,6 +59,7 @@ for f in spawnp execvp; do
 	has "x$f"; has "A$PWD/bin1/$f"; has "X$PWD/bin2/$f"; has "B$PWD/bin2/$f"
 done
 has "X$PWD/./gone"; has "F$PWD/./gone" "a failed exec is taken back"
+has "X$PWD/calls" "a program that starts itself"
 has "X/bin/sh"
 has "R$PWD/./script" "a script is read by its shell"
 

@@ -151,6 +151,11 @@ static void starts(void)
 		_exit(1);
 	}
 	reap(pid);
+	if (!(pid = fork())) {
+		execl("/proc/self/exe", "calls", (char *)NULL);
+		_exit(1);
+	}
+	reap(pid);
 	if (system("./script"))
 		puts("system failed");
 	pclose(popen("exit 0", "r"));
