@@ -62,6 +62,7 @@ static void looks(void)
 	char out[4096];
 
 	stat("p/stat", &st);
+	stat("p/stat", &st);
 	lstat("p/lstat", &st);
 	fstatat(AT_FDCWD, "p/fstatat", &st, 0);
 	statx(AT_FDCWD, "p/statx", 0, STATX_ALL, &stx);
