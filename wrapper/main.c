@@ -33,6 +33,25 @@ static int run_command(char **argv)
 	return 1;
 }
 
+/* "cc", "x86_64-linux-gnu-gcc-12", "/usr/bin/clang++": what the cc crate puts behind RUSTC_WRAPPER. */
+static bool is_c_compiler(const char *program)
+{
+	static const char *const names[] = { "cc", "c++", "gcc", "g++", "clang", "clang++", "nvcc" };
+	const char *base = kache_path_base(program), *dash;
+	size_t len = strlen(base);
+
+	while (len && (base[len - 1] == '.' || (base[len - 1] >= '0' && base[len - 1] <= '9')))
+		len--;
+	len = len && len < strlen(base) && base[len - 1] == '-' ? len - 1 : len;
+	for (dash = base + len; dash > base && dash[-1] != '-'; dash--)
+		;
+	len -= (size_t)(dash - base);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strlen(names[i]) == len && !strncmp(names[i], dash, len))
+			return true;
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	/* Both wrapper variables may name kache: it is one wrapper all the same. */
@@ -47,13 +66,12 @@ int main(int argc, char **argv)
 		kache_oom_handler = out_of_memory;
 		kache_rustc(argv + 1);
 	}
+	if (is_c_compiler(argv[1]))
+		kache_uncached(argv + 1, "c-compiler");
 	if (!strcmp(argv[1], "explain"))
 		return kache_explain(argc - 1, argv + 1);
 	/* A driver that we do not know (miri, a wrapper's wrapper): a path, where a command is a word. */
-	if (strchr(argv[1], '/')) {
-		execv(argv[1], argv + 1);
-		kache_error_log("%s: %s", argv[1], strerror(errno));
-		return errno == ENOENT ? 127 : 126;
-	}
+	if (strchr(argv[1], '/'))
+		kache_uncached(argv + 1, "unknown-driver");
 	return run_command(argv);
 }

@@ -375,6 +375,21 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 	kache_run_exit(status);
 }
 
+void kache_uncached(char **argv, const char *reason)
+{
+	static struct kache_call call;
+	struct kache_call *c = &call;
+
+	c->argv = argv;
+	c->started_mono = kache_now_mono();
+	c->started_ms = (uint64_t)(kache_now_real() / 1000000);
+	c->cwd = getcwd(NULL, 0);
+	c->kind = "other";
+	if (c->cwd && !kache_conf_load(c->cwd, &c->conf, NULL) && !kache_conf_bool(c->conf, KACHE_CONF_DISABLED))
+		(void)kache_store_open(kache_conf_str(c->conf, KACHE_CONF_CACHE_DIR), true, &c->store, NULL);
+	kache_call_passthrough(c, reason, kache_path_base(argv[0]));
+}
+
 void kache_rustc(char **argv)
 {
 	static struct kache_call call;
