@@ -18,7 +18,8 @@ enum kache_input_kind {
 	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
 	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: first byte is 'f' or 'd' */
 	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
-	KACHE_INPUT_PROGRAM = 8		/* name: a program found along PATH; hash: of its path and content */
+	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
+	KACHE_INPUT_LINK = 9		/* name: token path of a symbolic link; hash: of its target */
 };
 
 struct kache_input {
