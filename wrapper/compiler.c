@@ -109,7 +109,7 @@ static bool memo_read(const char *path, struct memo *m)
 }
 
 /* Standard output of a short run of the compiler, or of the dynamic linker's listing (ldd's way). */
-static int output_of(char *const *argv, bool list_libraries, struct kache_buf *out)
+static int output_of(const char *const *argv, bool list_libraries, struct kache_buf *out)
 {
 	int p[2], status = -1;
 	pid_t pid;
@@ -128,7 +128,7 @@ static int output_of(char *const *argv, bool list_libraries, struct kache_buf *o
 		dup2(null, STDERR_FILENO);
 		if (list_libraries)
 			setenv("LD_TRACE_LOADED_OBJECTS", "1", 1);
-		execv(argv[0], argv);
+		execv(argv[0], (char *const *)(uintptr_t)argv);	/* execv changes nothing of it */
 		_exit(127);
 	}
 	close(p[1]);
@@ -181,7 +181,7 @@ static int add_libraries(struct kache_call *c, struct memo *m, struct kache_hash
 {
 	static const char *const ours[] = { "librustc_driver", "libLLVM", "libstd-", "librustc", NULL };
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
-	char *const argv[] = { m->compiler.program, NULL };
+	const char *const argv[] = { m->compiler.program, NULL };
 
 	if (output_of(argv, true, &out))
 		return KACHE_OK;	/* static: all of it is in the program */
@@ -232,8 +232,8 @@ static int add_directory(struct kache_call *c, struct memo *m, struct kache_hash
 static int examine(struct kache_call *c, struct memo *m, const char *driver, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf version = KACHE_BUF_INIT, sysroot = KACHE_BUF_INIT;
-	char *const ask_version[] = { m->compiler.program, "-vV", NULL };
-	char *const ask_sysroot[] = { m->compiler.program, "--print", "sysroot", NULL };
+	const char *const ask_version[] = { m->compiler.program, "-vV", NULL };
+	const char *const ask_sysroot[] = { m->compiler.program, "--print", "sysroot", NULL };
 	KACHE_AUTO_FREE char *rustlib = NULL;
 	KACHE_AUTO_FREE char *std = NULL;
 	struct kache_hasher h;
@@ -308,7 +308,7 @@ static char *memo_path(struct kache_call *c, struct kache_hasher *h)
 static int resolve_proxy(struct kache_call *c, const char *proxy, char **program, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
-	char *const ask[] = { (char *)proxy, "--print", "sysroot", NULL };
+	const char *const ask[] = { proxy, "--print", "sysroot", NULL };
 	KACHE_AUTO_FREE char *path = NULL;
 	struct memo m = { 0 };
 	struct kache_hasher h;
