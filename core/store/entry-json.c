@@ -102,9 +102,20 @@ static json_t *output(const struct kache_output *o)
 	return j;
 }
 
+/* The hash of all members in their canonical spelling. Blobs have theirs; this guards the rest. */
+static bool checksum(const json_t *j, struct kache_hash *out)
+{
+	KACHE_AUTO_FREE char *text = json_dumps(j, JSON_COMPACT | JSON_SORT_KEYS);
+
+	if (text)
+		kache_hash_bytes(text, strlen(text), out);
+	return text != NULL;
+}
+
 void kache_entry_to_json(const struct kache_entry *e, struct kache_buf *out)
 {
 	json_t *j = json_object(), *outputs = json_array();
+	struct kache_hash sum;
 	char *text;
 
 	put_number(j, "format", KACHE_ENTRY_JSON_FORMAT);
@@ -126,6 +137,8 @@ void kache_entry_to_json(const struct kache_entry *e, struct kache_buf *out)
 	for (size_t i = 0; i < e->n_outputs; i++)
 		json_array_append_new(outputs, output(&e->outputs[i]));
 	json_object_set_new(j, "outputs", outputs);
+	if (checksum(j, &sum))
+		json_object_set_new(j, "check", hash(&sum));
 	text = json_dumps(j, JSON_INDENT(1));
 	if (text)
 		kache_buf_str(out, text);
@@ -232,6 +245,7 @@ int kache_entry_from_json(const char *text, size_t len, struct kache_entry *e, s
 {
 	json_error_t problem;
 	json_t *j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+	struct kache_hash claimed, found;
 	struct reading r = { NULL };
 	uint64_t format;
 
@@ -246,6 +260,10 @@ int kache_entry_from_json(const char *text, size_t len, struct kache_entry *e, s
 	}
 	if (!r.wrong && format < 1)
 		r.wrong = "format";
+	get_hash(&r, j, "check", &claimed);
+	json_object_del(j, "check");
+	if (!r.wrong && (!checksum(j, &found) || !kache_hash_eq(&found, &claimed)))
+		r.wrong = "check";
 	if (!r.wrong)
 		get_entry(&r, j, e);
 	json_decref(j);
