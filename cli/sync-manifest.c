@@ -94,7 +94,7 @@ static int check(const struct kache_manifest *m, const struct kache_hash *invoca
 	for (size_t i = 0; i < m->n_sets; i++) {
 		struct kache_hash result;
 
-		kache_manifest_result(m, &m->sets[i], &result);
+		kache_manifest_result(m, invocation, &m->sets[i], &result);
 		if (!kache_hash_eq(&result, &m->sets[i].result))
 			return kache_fail(err, KACHE_E_CORRUPT, "the remote's manifest names a result that its inputs do not give");
 	}

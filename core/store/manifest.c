@@ -196,12 +196,13 @@ void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest 
 	}
 }
 
-void kache_manifest_result(const struct kache_manifest *m, const struct kache_input_set *set, struct kache_hash *out)
+void kache_manifest_result(const struct kache_manifest *m, const struct kache_hash *invocation,
+			   const struct kache_input_set *set, struct kache_hash *out)
 {
 	struct kache_hasher h;
 
 	kache_hasher_init(&h);
-	kache_hasher_field(&h, "invocation", m->invocation.b, KACHE_HASH_LEN);
+	kache_hasher_field(&h, "invocation", invocation->b, KACHE_HASH_LEN);
 	for (size_t i = 0; i < set->n; i++) {
 		unsigned char kind = (unsigned char)set->inputs[i].kind;
 

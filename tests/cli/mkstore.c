@@ -58,7 +58,7 @@ static void make_manifest(struct kache_manifest *m, const char *package, const c
 	set.inputs[0].kind = KACHE_INPUT_FILE;
 	set.inputs[0].name = kache_manifest_name(m, "src/lib.rs");
 	kache_hash_bytes(seed, strlen(seed), &set.inputs[0].hash);
-	kache_manifest_result(m, &set, &set.result);
+	kache_manifest_result(m, &m->invocation, &set, &set.result);
 	kache_manifest_add(m, &set);
 }
 
