@@ -209,16 +209,5 @@ int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, siz
 void kache_inputs_result(const struct kache_manifest *m, const struct kache_hash *invocation,
 			 const struct kache_input_set *set, struct kache_hash *out)
 {
-	struct kache_hasher h;
-
-	kache_hasher_init(&h);
-	kache_hasher_field(&h, "invocation", invocation->b, KACHE_HASH_LEN);
-	for (size_t i = 0; i < set->n; i++) {
-		unsigned char kind = (unsigned char)set->inputs[i].kind;
-
-		kache_hasher_field(&h, "kind", &kind, 1);
-		kache_hasher_str(&h, "name", m->names[set->inputs[i].name]);
-		kache_hasher_field(&h, "hash", set->inputs[i].hash.b, KACHE_HASH_LEN);
-	}
-	kache_hasher_end(&h, out);
+	kache_manifest_result(m, invocation, set, out);
 }

@@ -57,6 +57,9 @@ uint32_t kache_manifest_name(struct kache_manifest *m, const char *name);
 void kache_manifest_add(struct kache_manifest *m, struct kache_input_set *set);
 /* Takes over the sets of other that m does not have yet, behind its own. */
 void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest *other);
+/* The result key that a set of m leads to: the invocation key and every input, in the set's order. */
+void kache_manifest_result(const struct kache_manifest *m, const struct kache_hash *invocation,
+			   const struct kache_input_set *set, struct kache_hash *out);
 const char *kache_input_kind_name(uint32_t kind);
 
 #endif
