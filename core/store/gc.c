@@ -1,0 +1,234 @@
+#include "config.h"
+#include "store/gc.h"
+
+#include "base/clock.h"
+#include "store/gc-plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int kache_gc_lock(const struct kache_store *s, int *out, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(s, "gc.lock");
+	KACHE_AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd < 0)
+		return kache_fail_errno(err, "lock file %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB)) {
+		if (errno == EWOULDBLOCK)
+			return kache_fail(err, KACHE_E_BUSY, "%s is being cleaned up or repaired by another process",
+					  s->root);
+		return kache_fail_errno(err, "lock file %s", path);
+	}
+	*out = fd;
+	fd = -1;
+	return KACHE_OK;
+}
+
+/* Nobody but us removes entries, but anybody may write one anew, which is then another file. */
+static int drop_entries(struct kache_gc *g)
+{
+	for (size_t i = 0; i < g->n_entries; i++) {
+		const struct kache_gc_entry *e = &g->entries[i];
+		KACHE_AUTO_FREE char *path = NULL;
+		struct kache_stat st;
+
+		if (!e->doomed)
+			continue;
+		if (!g->o->dry_run) {
+			path = kache_store_path(g->s, "entries", &e->key);
+			if (kache_stat(path, false, &st) || st.ino != e->ino || st.mtime != e->mtime)
+				continue;
+			if (unlink(path) && errno != ENOENT)
+				return kache_fail_errno(g->err, "entry %s", path);
+		}
+		g->report->entries_removed++;
+		g->report->bytes_freed += e->bytes;
+	}
+	return KACHE_OK;
+}
+
+static bool entry_gone(const struct kache_gc *g, const struct kache_hash *key)
+{
+	KACHE_AUTO_FREE char *path = NULL;
+
+	if (g->o->dry_run && kache_table_get(&g->doomed, key))
+		return true;
+	path = kache_store_path(g->s, "entries", key);
+	return access(path, F_OK) && errno == ENOENT;
+}
+
+/* Leaves the sets that lead to an entry; true if any went. */
+static bool prune(struct kache_gc *g, struct kache_manifest *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_sets; i++) {
+		if (entry_gone(g, &m->sets[i].result))
+			free(m->sets[i].inputs);
+		else
+			m->sets[n++] = m->sets[i];
+	}
+	g->report->sets_removed += m->n_sets - n;
+	if (n == m->n_sets)
+		return false;
+	m->n_sets = n;
+	if (n) {	/* adding its first set anew drops the names that nobody uses now */
+		struct kache_input_set head = m->sets[0];
+
+		memmove(m->sets, m->sets + 1, --m->n_sets * sizeof *m->sets);
+		kache_manifest_add(m, &head);
+	}
+	return true;
+}
+
+static int remove_manifest(struct kache_gc *g, const struct kache_scan_item *item)
+{
+	if (!g->o->dry_run && unlink(item->path) && errno != ENOENT)
+		return kache_fail_errno(g->err, "manifest %s", item->path);
+	g->report->manifests_removed++;
+	g->report->bytes_freed += item->st.size;
+	return KACHE_OK;
+}
+
+static int shrink_manifest(struct kache_gc *g, const struct kache_scan_item *item, const struct kache_manifest *m)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_stat st;
+
+	kache_manifest_encode(m, &b);
+	/* A builder may have written it since; what it added weighs more than what we would drop. */
+	if (kache_stat(item->path, false, &st) || st.ino != item->st.ino || st.mtime != item->st.mtime)
+		return KACHE_OK;
+	if (!g->o->dry_run && kache_manifest_put(g->s, m, g->err))
+		return KACHE_E_IO;
+	if (b.len < item->st.size)
+		g->report->bytes_freed += item->st.size - b.len;
+	return KACHE_OK;
+}
+
+static int tend_manifest(void *arg, const struct kache_scan_item *item)
+{
+	struct kache_gc *g = arg;
+	struct kache_manifest m;
+	int rc;
+
+	if (item->what != KACHE_SCAN_OBJECT || kache_gc_young(g, item->st.mtime, g->o->spare_s))
+		return KACHE_OK;
+	rc = kache_scan_manifest(item, &m);
+	if (rc == KACHE_E_CORRUPT)
+		return remove_manifest(g, item);
+	if (rc)		/* gone, of a newer kache, or unreadable: of no harm where it is */
+		return KACHE_OK;
+	if (prune(g, &m))
+		rc = m.n_sets ? shrink_manifest(g, item, &m) : remove_manifest(g, item);
+	kache_manifest_release(&m);
+	return rc;
+}
+
+static int need_blobs(void *arg, const struct kache_scan_item *item)
+{
+	struct kache_gc *g = arg;
+	struct kache_entry e;
+	int rc;
+
+	if (item->what != KACHE_SCAN_OBJECT || (g->o->dry_run && kache_table_get(&g->doomed, &item->hash)))
+		return KACHE_OK;
+	rc = kache_scan_entry(item, &e);
+	if (rc == KACHE_E_NOENT)
+		return KACHE_OK;
+	g->report->entries_left++;
+	/* What an entry of a newer format needs is not known; that kache compiles again at worst. */
+	if (rc == KACHE_E_CORRUPT || rc == KACHE_E_VERSION)
+		return KACHE_OK;
+	if (rc)
+		return kache_fail_errno(g->err, "entry %s", item->path);
+	for (size_t i = 0; i < e.n_outputs; i++)
+		if (!e.outputs[i].inline_data)
+			kache_table_put(&g->needed, &e.outputs[i].blob, 0);
+	kache_entry_release(&e);
+	return KACHE_OK;
+}
+
+static int sweep_blob(void *arg, const struct kache_scan_item *item)
+{
+	struct kache_gc *g = arg;
+	struct kache_stat st;
+
+	if (item->what != KACHE_SCAN_OBJECT || kache_table_get(&g->needed, &item->hash))
+		return KACHE_OK;
+	/* A publisher that counts on it has marked it by now: asked again at the last moment. */
+	if (kache_stat(item->path, false, &st) || kache_gc_young(g, st.ctime, g->o->grace_s))
+		return KACHE_OK;
+	if (!g->o->dry_run && unlink(item->path)) {
+		if (errno == ENOENT)
+			return KACHE_OK;
+		return kache_fail_errno(g->err, "blob %s", item->path);
+	}
+	g->report->blobs_removed++;
+	g->report->bytes_freed += st.size;
+	return KACHE_OK;
+}
+
+/* By ctime: a temporary that is to become a blob has the blob's old mtime already. */
+static int sweep_temp(void *arg, const struct kache_scan_item *item)
+{
+	struct kache_gc *g = arg;
+
+	if (item->what != KACHE_SCAN_TEMP || kache_gc_young(g, item->st.ctime, g->o->temp_age_s))
+		return KACHE_OK;
+	if (g->o->dry_run || !unlink(item->path))
+		g->report->temps_removed++;
+	return KACHE_OK;
+}
+
+static int sweep_temps(struct kache_gc *g)
+{
+	static const char *const kinds[] = { "tmp", "entries", "manifests", "blobs" };
+	int rc = KACHE_OK;
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)
+		rc = kache_scan(g->s, kinds[i], sweep_temp, g, g->err);
+	return rc;
+}
+
+static int collect(struct kache_gc *g)
+{
+	int rc = kache_gc_plan(g);
+
+	if (!rc)
+		rc = drop_entries(g);
+	if (!rc)
+		rc = kache_scan(g->s, "manifests", tend_manifest, g, g->err);
+	/* Read anew, after the last removal: what was published meanwhile counts. */
+	if (!rc)
+		rc = kache_scan(g->s, "entries", need_blobs, g, g->err);
+	if (!rc)
+		rc = kache_scan(g->s, "blobs", sweep_blob, g, g->err);
+	if (!rc)
+		rc = sweep_temps(g);
+	g->report->bytes_after = g->report->bytes_before > g->report->bytes_freed
+				 ? g->report->bytes_before - g->report->bytes_freed : 0;
+	return rc;
+}
+
+int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
+	     struct kache_error *err)
+{
+	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real() };
+	KACHE_AUTO_FD int lock = -1;
+	int rc = KACHE_OK;
+
+	*report = (struct kache_gc_report){ 0 };
+	if (!o->dry_run)
+		rc = kache_gc_lock(s, &lock, err);
+	if (!rc)
+		rc = collect(&g);
+	kache_gc_release(&g);
+	return rc;
+}
