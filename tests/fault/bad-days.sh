@@ -31,8 +31,8 @@ rm -rf "$XDG_RUNTIME_DIR/kache"
 compile env
 good "broken configuration"
 warned 'config.toml:1: ' "broken configuration: file and line"
-compile env
-is "$log" "" "the second call of one build says nothing"
+compile sh -c '"$@"; "$@"; exit $?' build
+is "$(printf '%s\n' "$log" | grep -c kache:)" 1 "two calls of one build warn once"
 rm "$XDG_CONFIG_HOME/kache/config.toml"
 
 fresh() { rm -rf "$KACHE_CACHE_DIR" "$XDG_RUNTIME_DIR/kache"; }
