@@ -516,6 +516,7 @@ static int from_observer(struct collector *k)
 	if (check_writes(k) || add_reads(k) || add_vain(k) || add_programs(k))
 		return KACHE_E_INVALID;
 	add_seen_paths(k, &seen->present, KACHE_INPUT_PRESENT);
+	add_seen_paths(k, &seen->links, KACHE_INPUT_LINK);
 	add_seen_paths(k, &seen->lists, KACHE_INPUT_LIST);
 	return add_environment(k);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -99,6 +100,19 @@ static int program_now(struct kache_call *c, const char *name, struct kache_hash
 	return KACHE_OK;
 }
 
+static int link_now(struct kache_call *c, const char *path, struct kache_hash *out)
+{
+	char target[4096];
+	ssize_t n = readlink(path, target, sizeof target);
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+
+	if (n < 0 || n == (ssize_t)sizeof target)
+		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
+	kache_tokens_value(&c->tokens, target, (size_t)n, &b);
+	kache_hash_bytes(b.data, b.len, out);
+	return KACHE_OK;
+}
+
 static int path_now(struct kache_call *c, uint32_t kind, const char *path, struct kache_hash *out)
 {
 	struct stat st;
@@ -108,9 +122,11 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *path, struc
 		return file_now(c, path, out);
 	case KACHE_INPUT_LIST:
 		return list_now(path, out);
-	case KACHE_INPUT_ABSENT:
+	case KACHE_INPUT_LINK:
+		return link_now(c, path, out);
+	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing */
 		zero(out);
-		if (!lstat(path, &st))
+		if (!stat(path, &st))
 			out->b[0] = 1;
 		return KACHE_OK;
 	default:
@@ -193,16 +209,5 @@ int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, siz
 void kache_inputs_result(const struct kache_manifest *m, const struct kache_hash *invocation,
 			 const struct kache_input_set *set, struct kache_hash *out)
 {
-	struct kache_hasher h;
-
-	kache_hasher_init(&h);
-	kache_hasher_field(&h, "invocation", invocation->b, KACHE_HASH_LEN);
-	for (size_t i = 0; i < set->n; i++) {
-		unsigned char kind = (unsigned char)set->inputs[i].kind;
-
-		kache_hasher_field(&h, "kind", &kind, 1);
-		kache_hasher_str(&h, "name", m->names[set->inputs[i].name]);
-		kache_hasher_field(&h, "hash", set->inputs[i].hash.b, KACHE_HASH_LEN);
-	}
-	kache_hasher_end(&h, out);
+	kache_manifest_result(m, invocation, set, out);
 }

@@ -11,8 +11,9 @@
 
 static const int64_t blob_time = (int64_t)KACHE_BLOB_TIME * 1000000000;
 
-/* Cargo takes a unit for stale whose newest output is older than what it was made from (externs, and the
- * build script's run). Where none of that is newer than a blob's time, blobs can be linked as they are. */
+/* Cargo takes a unit for stale whose newest output is older than any output of what it was made from, and
+ * than its build script's run. Dependencies always have a fresh .rmeta beside the .rlib, so what was linked
+ * against any is newer than a blob; the rest can be linked in place as it is. */
 static bool inputs_are_old(const struct kache_call *c)
 {
 	const char *out_dir = getenv("OUT_DIR");
@@ -25,10 +26,7 @@ static bool inputs_are_old(const struct kache_call *c)
 		if (!kache_stat(output, true, &st) && st.mtime > blob_time)
 			return false;
 	}
-	for (size_t i = 0; i < c->args.n_externs; i++)
-		if (!kache_stat(c->args.externs[i].path, true, &st) && st.mtime > blob_time)
-			return false;
-	return true;
+	return !c->args.n_externs;
 }
 
 static bool has_role(const struct kache_entry *e, uint32_t role)

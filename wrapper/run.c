@@ -210,9 +210,17 @@ static void pump(struct kache_call *c, struct kache_run *run, int out, int err, 
 		close(p[2].fd);
 }
 
-static void read_observed(struct kache_run *run, const char *log)
+static void read_observed(struct kache_call *c, struct kache_run *run, const char *log)
 {
+	KACHE_AUTO_FREE char *program = kache_path_real(c->compiler.program);
+
 	run->observed = !kache_observed_read(log, &run->seen);
+	/* A static compiler reports nothing, even where its children do. */
+	if (run->observed && !kache_strs_has(&run->seen.programs, program ? program : c->compiler.program) &&
+	    !kache_strs_has(&run->seen.programs, c->compiler.program)) {
+		kache_observed_release(&run->seen);
+		run->observed = false;
+	}
 	unlink(log);
 }
 
@@ -268,7 +276,7 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 	if (file)
 		unlink(file);
 	if (log)
-		read_observed(run, log);
+		read_observed(c, run, log);
 	return KACHE_OK;
 }
 

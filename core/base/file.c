@@ -93,7 +93,8 @@ char *kache_temp_name(const char *dir, const char *prefix)
 {
 	static unsigned counter;
 
-	return kache_asprintf("%s/%s%ld-%u", dir, prefix, (long)getpid(), counter++);
+	return kache_asprintf("%s/%s%ld-%u", dir, prefix, (long)getpid(),
+			      __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
 }
 
 int kache_file_replace(const char *path, const void *data, size_t len, mode_t mode)

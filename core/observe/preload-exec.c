@@ -130,6 +130,14 @@ static void resolve(struct start *s, int dirfd, const char *path, bool along_pat
 	s->dirfd = dirfd;
 	s->name = NULL;
 	s->path = path;
+	if (path && has_prefix(path, "/proc/self/")) {	/* means somebody else to the reader */
+		long len = RAW4(SYS_readlinkat, AT_FDCWD, path, s->found, PATH_ROOM);
+
+		if (len > 0) {
+			s->found[len] = '\0';
+			s->path = s->found;
+		}
+	}
 	if (along_path && path && *path && !strchr(path, '/')) {
 		s->name = path;
 		s->dirfd = AT_FDCWD;

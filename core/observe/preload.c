@@ -17,16 +17,18 @@
 
 _Static_assert(sizeof(long) == 8 && sizeof(off_t) == 8, "preload.h counts on LP64");
 
-/* Slots of 64-bit hashes of records. Beyond a crowded neighbourhood records repeat, which only costs
- * bytes. A collision would lose a record: one in 10^11 for ten thousand of them. */
-enum { SLOTS = 1 << 15, PROBES = 32, FD_MIN = 200 };
+/* Hashes of records, in tables one after another: a crowded neighbourhood in one leads on to the next,
+ * larger one. Most processes touch two pages of this. Beyond the last, records repeat, which only
+ * costs bytes. A collision of hashes would lose a record: one in 10^11 for ten thousand of them. */
+enum { TABLES = 3, PROBES = 8, FD_MIN = 200 };
+enum { SLOTS_1 = 512, SLOTS_2 = 4096, SLOTS_3 = 32768 };
 
 enum state { UNKNOWN, STARTING, RECORDING, SILENT };
 static _Atomic int state;
 static _Atomic int log_fd = -1;
 static dev_t log_dev;
 static ino_t log_ino;
-static _Atomic uint64_t seen[SLOTS];
+static _Atomic uint64_t seen[SLOTS_1 + SLOTS_2 + SLOTS_3];
 static _Atomic(void *) reals[F_COUNT];
 
 /* The variables as children get them. */
@@ -144,18 +146,20 @@ static uint64_t hash(const char *data, size_t len)
 /* True if the record was not there; enter puts it there. */
 static bool is_new(const char *record, size_t len, bool enter)
 {
+	static const unsigned short slots[TABLES] = { SLOTS_1, SLOTS_2, SLOTS_3 };
 	uint64_t h = hash(record, len);
+	_Atomic uint64_t *table = seen;
 
-	for (size_t i = 0; i < PROBES; i++) {
-		_Atomic uint64_t *slot = &seen[(h + i) % SLOTS];
-		uint64_t there = atomic_load_explicit(slot, memory_order_relaxed);
+	for (int t = 0; t < TABLES; table += slots[t++]) {
+		for (size_t i = 0; i < PROBES; i++) {
+			_Atomic uint64_t *slot = &table[(h + i) % slots[t]];
+			uint64_t there = atomic_load_explicit(slot, memory_order_relaxed);
 
-		if (!there && !enter)
-			return true;
-		if (!there && atomic_compare_exchange_strong(slot, &there, h))
-			return true;
-		if (there == h)
-			return false;
+			if (!there && (!enter || atomic_compare_exchange_strong(slot, &there, h)))
+				return true;
+			if (there == h)
+				return false;
+		}
 	}
 	return true;
 }
@@ -385,18 +389,30 @@ static bool find_log(void)
 	return false;
 }
 
+/* The first records in one write: the program, and what was loaded with it. */
 static void begin(void)
 {
-	char exe[PATH_ROOM];
-	long len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", exe, sizeof exe - 1);
+	char batch[RECORD_ROOM + PATH_ROOM];
+	long len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", batch + 1, PATH_ROOM);
+	size_t used = (size_t)len + 2;
 
-	if (len > 0) {
-		exe[len] = '\0';
-		kache_event('B', AT_FDCWD, exe);
-	} else {
+	if (len <= 0) {
 		kache_note_name('!', "a program without a name (is /proc there?)");
+		return;
 	}
-	kache_note_libraries();
+	batch[0] = 'B';
+	batch[len + 1] = '\0';
+	for (struct link_map *m = _r_debug.r_map; m; m = m->l_next) {
+		size_t room = m->l_name ? strlen(m->l_name) + 2 : 0;
+
+		if (room <= 2 || m->l_name[0] != '/' || m->l_ld == own_dynamic || used + room > sizeof batch)
+			continue;	/* kache_note_libraries sees to it */
+		batch[used] = 'R';
+		memcpy(batch + used + 1, m->l_name, room - 1);
+		if (is_new(batch + used, room - 1, true))
+			used += room;
+	}
+	put(batch, used);
 }
 
 bool kache_observing(void)

@@ -79,7 +79,7 @@ static void read_set(struct kache_reader *r, struct kache_input_set *s, size_t n
 		in->kind = kache_read_u8(r);
 		in->name = kache_read_u32(r);
 		kache_codec_hash(r, &in->hash);
-		r->bad |= in->name >= n_names || !in->kind || in->kind > KACHE_INPUT_PROGRAM;
+		r->bad |= in->name >= n_names || !in->kind || in->kind > KACHE_INPUT_LINK;
 	}
 }
 
@@ -196,10 +196,28 @@ void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest 
 	}
 }
 
+void kache_manifest_result(const struct kache_manifest *m, const struct kache_hash *invocation,
+			   const struct kache_input_set *set, struct kache_hash *out)
+{
+	struct kache_hasher h;
+
+	kache_hasher_init(&h);
+	kache_hasher_field(&h, "invocation", invocation->b, KACHE_HASH_LEN);
+	for (size_t i = 0; i < set->n; i++) {
+		unsigned char kind = (unsigned char)set->inputs[i].kind;
+
+		kache_hasher_field(&h, "kind", &kind, 1);
+		kache_hasher_str(&h, "name", m->names[set->inputs[i].name]);
+		kache_hasher_field(&h, "hash", set->inputs[i].hash.b, KACHE_HASH_LEN);
+	}
+	kache_hasher_end(&h, out);
+}
+
 const char *kache_input_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
-		"?", "file", "absent", "listing", "variable", "variable", "present", "environment", "program"
+		"?", "file", "absent", "listing", "variable", "variable", "present", "environment", "program",
+		"link"
 	};
 
 	return names[kind < sizeof names / sizeof *names ? kind : 0];

@@ -18,7 +18,8 @@ enum kache_input_kind {
 	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
 	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: first byte is 'f' or 'd' */
 	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
-	KACHE_INPUT_PROGRAM = 8		/* name: a program found along PATH; hash: of its path and content */
+	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
+	KACHE_INPUT_LINK = 9		/* name: token path of a symbolic link; hash: of its target */
 };
 
 struct kache_input {
@@ -56,6 +57,9 @@ uint32_t kache_manifest_name(struct kache_manifest *m, const char *name);
 void kache_manifest_add(struct kache_manifest *m, struct kache_input_set *set);
 /* Takes over the sets of other that m does not have yet, behind its own. */
 void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest *other);
+/* The result key that a set of m leads to: the invocation key and every input, in the set's order. */
+void kache_manifest_result(const struct kache_manifest *m, const struct kache_hash *invocation,
+			   const struct kache_input_set *set, struct kache_hash *out);
 const char *kache_input_kind_name(uint32_t kind);
 
 #endif

@@ -1,0 +1,110 @@
+#include "config.h"
+#include "cli/sync.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "conf/toml.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_FOLDER = 64, MAX_LOCK = 64 << 20 };
+
+char *kache_sync_folder(const char *package)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+
+	for (const char *p = package; *p && b.len < MAX_FOLDER; p++) {
+		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
+
+		kache_buf_ch(&b, (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '_');
+	}
+	return b.len ? kache_buf_steal(&b) : kache_strdup("_");
+}
+
+char *kache_sync_pack_key(const char *folder, const struct kache_hash *h)
+{
+	char hex[KACHE_HEX_LEN + 1];
+
+	return kache_asprintf("%s/%s.tar.zst", folder, kache_hash_hex(h, hex));
+}
+
+char *kache_sync_manifest_key(const char *folder, const struct kache_hash *h)
+{
+	char hex[KACHE_HEX_LEN + 1];
+
+	return kache_asprintf("_m/%s/%s", folder, kache_hash_hex(h, hex));
+}
+
+/* The nearest Cargo.lock from dir upwards, or NULL; fresh memory. */
+static char *find_lock(const char *dir)
+{
+	KACHE_AUTO_FREE char *at = kache_strdup(dir);
+
+	for (;;) {
+		char *lock = kache_path_join(at, "Cargo.lock"), *up;
+
+		if (!access(lock, F_OK))
+			return lock;
+		free(lock);
+		if (!strcmp(at, "/"))
+			return NULL;
+		up = kache_path_dir(at);
+		free(at);
+		at = up;
+	}
+}
+
+static int read_lock(const char *path, struct kache_strs *folders, struct kache_error *err)
+{
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	const struct kache_toml *packages;
+	struct kache_error why;
+	struct kache_toml *doc;
+
+	if (kache_file_read(path, MAX_LOCK, &text))
+		return kache_fail_errno(err, "%s", path);
+	if (kache_toml_parse(text.data ? text.data : "", text.len, &doc, &why))
+		return kache_fail(err, KACHE_E_INVALID, "%s: %s", path, why.text);
+	packages = kache_toml_get(doc, "package");
+	for (const struct kache_toml *p = packages ? packages->child : NULL; p; p = p->next) {
+		const struct kache_toml *name = p->type == KACHE_TOML_TABLE ? kache_toml_get(p, "name") : NULL;
+
+		if (name && name->type == KACHE_TOML_STRING)
+			kache_strs_take(folders, kache_sync_folder(name->text));
+	}
+	kache_toml_free(doc);
+	return KACHE_OK;
+}
+
+int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struct kache_error *err)
+{
+	/* What cargo asks of the compiler before it knows of packages is filed under these names. */
+	static const char *const always[] = { "___", "rustc" };
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0), *dir = NULL, *lock = NULL;
+	int rc;
+
+	if (manifest_path) {
+		KACHE_AUTO_FREE char *full = kache_path_absolute(cwd ? cwd : "/", manifest_path);
+
+		if (access(full, F_OK))
+			return kache_fail_errno(err, "--manifest-path %s", manifest_path);
+		dir = kache_path_dir(full);
+	} else {
+		dir = kache_strdup(cwd ? cwd : "/");
+	}
+	lock = find_lock(dir);
+	if (!lock)
+		return kache_fail(err, KACHE_E_NOENT, "no Cargo.lock in %s or above; run it in a project, name one with --manifest-path, or give --all",
+				  dir);
+	rc = read_lock(lock, folders, err);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+		kache_strs_add(folders, always[i]);
+	kache_strs_sort(folders);
+	return KACHE_OK;
+}

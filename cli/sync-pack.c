@@ -1,0 +1,278 @@
+/* One entry to a pack on the remote, and one pack to an entry in the store. */
+#include "config.h"
+#include "cli/sync.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/path.h"
+#include "remote/pack.h"
+#include "remote/stream.h"
+#include "store/entry-json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum kache_sync_result kache_sync_judge(int status)
+{
+	switch (status) {
+	case KB_E_CANCELLED:
+		return KACHE_SYNC_CANCELLED;
+	case KB_E_TOOBIG:
+	case KB_MISS:
+		return KACHE_SYNC_SKIPPED;
+	case KB_E_AUTH:
+	case KB_E_CONFIG:
+	case KB_E_UNSUPPORTED:
+	case KB_E_BUG:
+	case KB_E_NOSPACE:
+		return KACHE_SYNC_FATAL;
+	default:
+		return KACHE_SYNC_FAILED;
+	}
+}
+
+/* A file without a name: nothing of it is left behind, whatever happens. */
+static int nameless_file(struct kache_sync *s, struct kache_error *err)
+{
+	const char *tmp = getenv("TMPDIR");
+	KACHE_AUTO_FREE char *path = s->store->readonly ? kache_path_join(tmp && *tmp == '/' ? tmp : "/tmp", "kache-pack-XXXXXX")
+							: kache_path_join(s->store->root, "tmp/pack-XXXXXX");
+	int fd = mkostemp(path, O_CLOEXEC);
+
+	if (fd < 0)
+		kache_fail_errno(err, "temporary file %s", path);
+	else
+		unlink(path);
+	return fd;
+}
+
+/* ---- push ---- */
+
+/* The distinct blobs of an entry; fresh memory. */
+static struct kache_pack_blob *blobs_of(const struct kache_entry *e, size_t *n)
+{
+	struct kache_pack_blob *blobs = kache_calloc(e->n_outputs + 1, sizeof *blobs);
+
+	*n = 0;
+	for (size_t i = 0; i < e->n_outputs; i++) {
+		const struct kache_output *o = &e->outputs[i];
+		size_t k = 0;
+
+		if (o->role == KACHE_ROLE_DEPINFO)
+			continue;
+		while (k < *n && !kache_hash_eq(&blobs[k].hash, &o->blob))
+			k++;
+		if (k == *n)
+			blobs[(*n)++] = (struct kache_pack_blob){ o->blob, o->size };
+	}
+	return blobs;
+}
+
+static int open_blob(void *arg, const struct kache_pack_blob *blob, int *fd, struct kache_error *err)
+{
+	struct kache_sync *s = arg;
+	char hex[KACHE_HEX_LEN + 1];
+	int rc = kache_blob_open(s->store, &blob->hash, blob->size, fd);
+
+	if (rc)
+		return kache_fail(err, rc, "blob %s %s", kache_hash_hex(&blob->hash, hex),
+				  rc == KACHE_E_NOENT ? "is missing" : rc == KACHE_E_CORRUPT ? "is damaged" : strerror(errno));
+	return KACHE_OK;
+}
+
+static int make_pack(struct kache_sync *s, const struct kache_entry *e, int fd, struct kache_error *err)
+{
+	KACHE_AUTO_BUF struct kache_buf meta = KACHE_BUF_INIT;
+	struct kache_pack_source src = { .open = open_blob, .arg = s };
+	struct kache_pack_blob *blobs = blobs_of(e, &src.n_blobs);
+	int rc;
+
+	kache_entry_to_json(e, &meta);
+	src.meta = meta.data;
+	src.meta_len = meta.len;
+	src.blobs = blobs;
+	rc = kache_pack_write(&src, s->level, fd, err);
+	free(blobs);
+	return rc;
+}
+
+enum kache_sync_result kache_sync_push(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+				       struct kache_error *err)
+{
+	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = KB_PUT_IF_ABSENT };
+	KACHE_AUTO_FREE char *name = kache_sync_pack_key(j->folder, &j->hash);
+	const struct kb_key key = { name, strlen(name) };
+	KACHE_AUTO_FD int fd = -1;
+	struct kache_file_source src;
+	struct kache_call call;
+	struct kache_entry e;
+	struct kb_stat there;
+	struct stat st;
+	int rc;
+
+	kache_call_init(&call, kache_remote_deadline(s->remote, 0), s->cancel_fd);
+	if (!kache_remote_info(s->remote)->can_list && kache_remote_info(s->remote)->can_head &&
+	    kache_remote_head(s->remote, key, &there, &call) == KB_OK)
+		return KACHE_SYNC_NOTHING;
+	if (kache_entry_get(s->store, &j->hash, &e)) {
+		kache_fail(err, KACHE_E_NOENT, "the entry is no longer in the store");
+		return KACHE_SYNC_SKIPPED;
+	}
+	fd = nameless_file(s, err);
+	rc = fd < 0 ? KACHE_E_IO : make_pack(s, &e, fd, err);
+	kache_entry_release(&e);
+	if (rc)		/* what is incomplete here is not the remote's problem: gc and doctor see to it */
+		return rc == KACHE_E_NOENT || rc == KACHE_E_CORRUPT ? KACHE_SYNC_SKIPPED : KACHE_SYNC_FAILED;
+	if (fstat(fd, &st)) {
+		kache_fail_errno(err, "temporary file");
+		return KACHE_SYNC_FAILED;
+	}
+	kache_file_source_init(&src, fd, (uint64_t)st.st_size);
+	kache_call_init(&call, kache_remote_deadline(s->remote, (uint64_t)st.st_size), s->cancel_fd);
+	rc = kache_remote_put(s->remote, key, &src.kb, &opts, &call);
+	if (rc < 0) {
+		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
+		return kache_sync_judge(rc);
+	}
+	*bytes = rc == KB_OK ? (uint64_t)st.st_size : 0;
+	return rc == KB_OK ? KACHE_SYNC_DONE : KACHE_SYNC_NOTHING;
+}
+
+/* ---- pull ---- */
+
+struct import {
+	struct kache_sync *s;
+	const struct kache_sync_job *job;
+	struct kache_entry e;
+	struct kache_pack_blob *blobs;
+	char **temps;			/* beside blobs: a file in the store's tmp/, or NULL */
+	size_t n;
+};
+
+static int take_meta(void *arg, const char *meta, size_t len, struct kache_pack_blob **blobs, size_t *n,
+		     struct kache_error *err)
+{
+	struct import *im = arg;
+	int rc = kache_entry_from_json(meta, len, &im->e, err);
+
+	if (rc)
+		return rc;
+	if (!kache_hash_eq(&im->e.key, &im->job->hash))
+		return kache_fail(err, KACHE_E_CORRUPT, "meta.json is of another entry than the pack's name");
+	*blobs = blobs_of(&im->e, n);
+	for (size_t i = 0; i < im->e.n_outputs; i++) {		/* one blob, two sizes? */
+		const struct kache_output *o = &im->e.outputs[i];
+
+		for (size_t k = 0; k < *n; k++)
+			if (o->role != KACHE_ROLE_DEPINFO && kache_hash_eq(&o->blob, &(*blobs)[k].hash) && o->size != (*blobs)[k].size)
+				return kache_fail(err, KACHE_E_CORRUPT, "meta.json gives one blob two sizes");
+	}
+	im->n = *n;
+	im->blobs = kache_calloc(*n + 1, sizeof *im->blobs);
+	memcpy(im->blobs, *blobs, *n * sizeof *im->blobs);
+	im->temps = kache_calloc(*n + 1, sizeof *im->temps);
+	return KACHE_OK;
+}
+
+static int begin_blob(void *arg, const struct kache_pack_blob *blob, int *fd, struct kache_error *err)
+{
+	struct import *im = arg;
+
+	for (size_t i = 0; i < im->n; i++) {
+		if (!kache_hash_eq(&im->blobs[i].hash, &blob->hash))
+			continue;
+		im->temps[i] = kache_store_temp(im->s->store);
+		*fd = open(im->temps[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		if (*fd < 0 && errno == EEXIST) {	/* litter of a dead process with our number */
+			unlink(im->temps[i]);
+			*fd = open(im->temps[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		}
+		return *fd < 0 ? kache_fail_errno(err, "%s", im->temps[i]) : KACHE_OK;
+	}
+	return kache_fail(err, KACHE_E_CORRUPT, "a blob that was not announced");
+}
+
+static int end_blob(void *arg, const struct kache_pack_blob *blob, struct kache_error *err)
+{
+	(void)arg;
+	(void)blob;
+	(void)err;
+	return KACHE_OK;	/* it stays in tmp/ until the whole pack has been seen */
+}
+
+static bool is_program(const struct kache_entry *e, const struct kache_hash *blob)
+{
+	for (size_t i = 0; i < e->n_outputs; i++)
+		if (e->outputs[i].role != KACHE_ROLE_DEPINFO && kache_hash_eq(&e->outputs[i].blob, blob) &&
+		    e->outputs[i].mode & 0100)
+			return true;
+	return false;
+}
+
+/* Everything has been checked: blobs first, then the entry that needs them. */
+static int keep(struct import *im, struct kache_error *err)
+{
+	struct kache_store *store = im->s->store;
+
+	for (size_t i = 0; i < im->n; i++) {
+		int rc = kache_blob_put_temp(store, im->temps[i], is_program(&im->e, &im->blobs[i].hash), &im->blobs[i].hash, err);
+
+		free(im->temps[i]);
+		im->temps[i] = NULL;
+		if (rc)
+			return rc;
+	}
+	return kache_entry_put(store, &im->e, err);
+}
+
+static int import(struct kache_sync *s, const struct kache_sync_job *j, int fd, struct kache_error *err)
+{
+	struct import im = { .s = s, .job = j };
+	const struct kache_pack_sink sink = { .meta = take_meta, .begin = begin_blob, .end = end_blob, .arg = &im };
+	int rc = kache_pack_read(fd, &sink, err);
+
+	if (!rc)
+		rc = keep(&im, err);
+	for (size_t i = 0; i < im.n; i++) {
+		if (im.temps[i])
+			unlink(im.temps[i]);
+		free(im.temps[i]);
+	}
+	free(im.temps);
+	free(im.blobs);
+	kache_entry_release(&im.e);
+	return rc;
+}
+
+enum kache_sync_result kache_sync_pull(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+				       struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *name = kache_sync_pack_key(j->folder, &j->hash);
+	KACHE_AUTO_FD int fd = nameless_file(s, err);
+	struct kache_file_sink sink;
+	struct kache_call call;
+	struct stat st;
+	int rc;
+
+	if (fd < 0)
+		return KACHE_SYNC_FAILED;
+	kache_file_sink_init(&sink, fd, KACHE_PACK_SIZE_MAX);
+	kache_call_init(&call, kache_remote_deadline(s->remote, j->size), s->cancel_fd);
+	rc = kache_remote_get(s->remote, (struct kb_key){ name, strlen(name) }, &sink.kb, &call);
+	if (rc == KB_MISS)
+		kache_fail(err, KACHE_E_NOENT, "it is no longer there");
+	else if (rc)
+		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
+	if (rc)
+		return kache_sync_judge(rc);
+	if (fstat(fd, &st) || lseek(fd, 0, SEEK_SET)) {
+		kache_fail_errno(err, "temporary file");
+		return KACHE_SYNC_FAILED;
+	}
+	*bytes = (uint64_t)st.st_size;
+	return import(s, j, fd, err) ? KACHE_SYNC_FAILED : KACHE_SYNC_DONE;
+}

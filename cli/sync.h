@@ -1,0 +1,88 @@
+/* The parts of `kache sync`: names on the remote, what to do, and doing one piece of it. */
+#ifndef KACHE_CLI_SYNC_H
+#define KACHE_CLI_SYNC_H
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/strs.h"
+#include "remote/remote.h"
+#include "store/store.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kache_sync {
+	struct kache_store *store;
+	struct kache_remote *remote;
+	unsigned level;			/* zstd's */
+	int cancel_fd;			/* readable once the user wants to stop */
+	bool pull, push, all;
+	struct kache_strs folders;	/* sorted; those that take part, unless all */
+};
+
+/* ---- names (sync-names.c) ---- */
+
+/* The folder of a package's objects: its name in the alphabet of keys. Two packages may share one; what
+ * is in it is named by hashes. Fresh memory. */
+char *kache_sync_folder(const char *package);
+/* "<folder>/<hash>.tar.zst", "_m/<folder>/<hash>"; fresh memory. */
+char *kache_sync_pack_key(const char *folder, const struct kache_hash *h);
+char *kache_sync_manifest_key(const char *folder, const struct kache_hash *h);
+/* The folders of every package in the Cargo.lock that belongs to the manifest (or, where that is NULL, to
+ * the working directory): the nearest upwards. Sorted. */
+int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struct kache_error *err);
+
+/* ---- the plan (sync-plan.c) ---- */
+
+enum kache_sync_kind { KACHE_SYNC_PULL, KACHE_SYNC_PUSH, KACHE_SYNC_MANIFEST, KACHE_SYNC_KINDS };
+
+struct kache_sync_job {
+	enum kache_sync_kind kind;
+	struct kache_hash hash;		/* result key, or invocation key of a manifest */
+	char *folder;
+	uint64_t size;			/* PULL: of the pack; PUSH: of the outputs, not compressed */
+	bool remote;			/* MANIFEST: the remote has one */
+};
+
+struct kache_sync_plan {
+	struct kache_sync_job *jobs;	/* packs first, manifests behind */
+	size_t n, n_packs;
+	size_t both;			/* packs that are on both sides already */
+};
+/* Lists the remote and reads the store. */
+int kache_sync_plan(struct kache_sync *s, struct kache_sync_plan *out, struct kache_error *err);
+void kache_sync_plan_release(struct kache_sync_plan *p);
+
+/* ---- one job (sync-pack.c, sync-manifest.c) ---- */
+
+enum kache_sync_result {
+	KACHE_SYNC_DONE, KACHE_SYNC_NOTHING,	/* moved; there was nothing to move */
+	KACHE_SYNC_SKIPPED,			/* too large for the remote, incomplete here, gone there: err says */
+	KACHE_SYNC_FAILED, KACHE_SYNC_CANCELLED,
+	KACHE_SYNC_FATAL			/* failed, and so will all others */
+};
+/* Each may run in any number of threads at once. *bytes: what travelled. */
+enum kache_sync_result kache_sync_pull(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+				       struct kache_error *err);
+enum kache_sync_result kache_sync_push(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+				       struct kache_error *err);
+enum kache_sync_result kache_sync_manifest(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+					   struct kache_error *err);
+/* What a negative kb_status means for a job. */
+enum kache_sync_result kache_sync_judge(int status);
+
+/* ---- doing it (sync-run.c) ---- */
+
+struct kache_sync_totals {
+	struct {
+		size_t done, nothing, skipped, failed;
+		uint64_t bytes;
+	} kind[KACHE_SYNC_KINDS];
+	bool cancelled, gave_up;
+};
+/* Runs all jobs, packs before manifests, by `threads` threads, and shows progress on standard error.
+ * Failures are printed as they happen. stop is set from outside to end early. */
+void kache_sync_run(struct kache_sync *s, const struct kache_sync_plan *plan, unsigned threads,
+		    const volatile int *stop, struct kache_sync_totals *totals);
+
+#endif

@@ -1,0 +1,67 @@
+/* A remote: a backend behind layers, as one object. What the rest of the program works with.
+ *
+ *	stats -> gate (mode, size, prefix) -> retry -> backend (handles, thread model)
+ *
+ * Operations return enum kb_status; a negative one has its text in call->err. Their contracts are those
+ * of the slots in kache/backend.h, except that keys are without the remote's prefix and that passing
+ * failures have been repeated already. Any number of threads may use one remote. */
+#ifndef KACHE_REMOTE_REMOTE_H
+#define KACHE_REMOTE_REMOTE_H
+
+#include "base/err.h"
+#include "conf/conf.h"
+#include "kache/backend.h"
+#include "remote/host.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct kache_remote;
+typedef int kache_remote_each(void *arg, struct kb_key key, const struct kb_stat *st);
+
+struct kache_remote_ops {
+	const char *layer;
+	void (*close)(struct kache_remote *r);	/* releases this layer only */
+#define REMOTE_OP(name, params, args) int (*name) params;
+#include "remote/ops.def"
+#undef REMOTE_OP
+};
+
+struct kache_remote {			/* one layer; the outermost stands for the whole */
+	const struct kache_remote_ops *ops;
+	struct kache_remote *next;	/* NULL for the innermost */
+	void *ctx;
+};
+
+struct kache_remote_stats {
+	atomic_ullong hits, misses, stored, existed, retries, too_big, errors;
+	atomic_ullong bytes_in, bytes_out;	/* of objects */
+};
+
+struct kache_remote_info {
+	const char *backend;		/* its name */
+	const char *url;		/* for people: no secrets */
+	const char *prefix;
+	bool writable;			/* mode and backend allow it */
+	bool can_list, can_head;
+	uint64_t max_object;		/* 0: none known */
+};
+
+/* Opens the remote of url, or of the configuration where url is NULL. The configuration's
+ * [cache.remote] keys belong to its own URL and are not used for another. *out is for
+ * kache_remote_close. deadline_ns and cancel_fd bound the opening. */
+int kache_remote_open(const struct kache_conf *conf, const char *url, uint64_t deadline_ns, int cancel_fd,
+		      struct kache_remote **out, struct kache_error *err);
+/* No operation may be running. NULL is fine. */
+void kache_remote_close(struct kache_remote *r);
+const struct kache_remote_info *kache_remote_info(const struct kache_remote *r);
+struct kache_remote_stats *kache_remote_stats(const struct kache_remote *r);
+/* The deadline of an operation that starts now and moves that many bytes. */
+uint64_t kache_remote_deadline(const struct kache_remote *r, uint64_t bytes);
+
+#define REMOTE_OP(name, params, args) int kache_remote_##name params;
+#include "remote/ops.def"
+#undef REMOTE_OP
+
+#endif

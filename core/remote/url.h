@@ -1,0 +1,24 @@
+/* Remote URLs, taken apart as far as the core needs it: scheme, query, and the rest for the backend. */
+#ifndef KACHE_REMOTE_URL_H
+#define KACHE_REMOTE_URL_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+
+struct kache_url {
+	char *scheme;		/* lower case */
+	char *base;		/* the URL without query and fragment */
+	struct kache_url_param {
+		char *key, *value;	/* percent-decoded */
+	} *params;
+	size_t n_params;
+};
+
+/* 0 or KACHE_E_INVALID with a text that does not repeat what may be secret. */
+int kache_url_parse(const char *text, struct kache_url *out, struct kache_error *err);
+void kache_url_release(struct kache_url *u);
+/* The URL fit for people's eyes: base with the password of its user part as "***"; fresh memory. */
+char *kache_url_show(const struct kache_url *u);
+
+#endif

@@ -1,0 +1,2 @@
+#[test]
+fn works() { assert!(mid::twice() >= 2); }

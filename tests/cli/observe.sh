@@ -1,0 +1,105 @@
+# kache-observe.so under real programs: every interposed function, what survives a hostile process.
+. "${srcdir:-.}/tests/lib/lib.sh"
+so=$builddir/kache-observe.so
+test -f "$so" || skip_all "the observer is not built here"
+need gcc
+. "$srcdir/tests/lib/observe.sh"
+
+mkdir "$T/w1" && cd "$T/w1" || exit 99
+mkdir r w d p s l l/opendir l/fdopendir l/scandir l/nftw l/nftw/sub l/glob real
+for f in open open64 openat openat64 syscall fopen freopen rdwr rename renameat renameat2 link symlink after-close; do
+	echo x > r/$f
+done
+for f in stat lstat fstatat statx syscall access faccessat euidaccess o_path canonicalize after-dup; do echo x > p/$f; done
+echo x > real/in-link
+ln -s ../real s/dir; ln -s nowhere s/readlink; ln -s nowhere s/readlinkat
+echo x > w/unlink; echo x > w/truncate; mkdir a; echo x > a/access
+for f in true execve execl execle fexecve; do cp /bin/true $f; done
+mkdir bin1 bin2; cp /bin/true bin2/spawnp; cp /bin/true bin2/execvp
+printf '#!/bin/sh\nexit 0\n' > script; chmod +x script
+echo 'int plugin;' > plugin.c; gcc -shared -fPIC -o plugin.so plugin.c
+gcc -w -D_GNU_SOURCE -O1 -o calls "$srcdir/tests/lib/observe-calls.c" -ldl || { echo "Bail out! can't build the calls"; exit 1; }
+
+observe ./calls opens
+head -n 1 "$T/rec" > "$T/first"; is "$(cat "$T/first")" "B$PWD/calls" "a process begins with its name"
+for f in open open64 openat openat64 syscall fopen freopen rdwr; do has "R$PWD/r/$f"; done
+for f in open fopen; do has "A$PWD/a/$f"; done
+for f in creat open fopen; do has "W$PWD/w/$f"; done
+has "W$PWD/r/rdwr"
+has "L$PWD/."
+has "P$PWD/p/o_path"
+has "R$PWD/r/after-close" "a log that was closed is opened again"
+has "P$PWD/p/after-dup" "a log whose number was taken is opened again"
+is "$(cat r/after-close)" x "and nothing is written into what took it"
+matches '^R/.*/libc\.so\.6$' "libraries that were loaded at the start"
+
+observe ./calls looks
+for f in stat lstat fstatat statx syscall access faccessat euidaccess canonicalize; do has "P$PWD/p/$f"; done
+for f in stat access/below syscall realpath opendir; do has "A$PWD/a/$f"; done
+for f in readlink readlinkat dir; do has "S$PWD/s/$f"; done
+is "$(grep -c "^P$PWD/p/stat\$" "$T/rec")" 1 "a record is written once"
+
+observe ./calls lists
+for f in opendir fdopendir scandir nftw nftw/sub glob/; do has "L$PWD/l/$f"; done
+
+observe ./calls changes
+for f in mkdir mkdirat; do has "D$PWD/d/$f"; done
+for f in mkstemp- mkostemps-; do matches "^W$PWD/w/$f[A-Za-z0-9]{6}" "W w/$f"; done
+matches "^D$PWD/w/mkdtemp-[A-Za-z0-9]{6}" "D w/mkdtemp"
+unlike "$(cat "$T/rec")" 'XXXXXX$' "by the names that they got"
+for f in rename renameat renameat2; do has "R$PWD/r/$f"; has "W$PWD/r/$f"; has "W$PWD/w/$f"; done
+for f in link symlink unlink truncate; do has "W$PWD/w/$f"; done
+has "R$PWD/r/link"
+matches "^R$PWD/w/\.\./r/symlink" "the target of a new link"
+
+PATH="$PWD/bin1:$PWD/bin2:$PATH" observe ./calls starts
+for f in ./true ./execve ./execl ./execle; do has "X$PWD/$f"; has "B$PWD/${f#./}" "$f reports, also with an environment of its own"; done
+has "X$PWD/fexecve"; has "B$PWD/fexecve"
+for f in spawnp execvp; do
+	has "x$f"; has "A$PWD/bin1/$f"; has "X$PWD/bin2/$f"; has "B$PWD/bin2/$f"
+done
+has "X$PWD/./gone"; has "F$PWD/./gone" "a failed exec is taken back"
+has "X$PWD/calls" "a program that starts itself"
+has "X/bin/sh"
+has "R$PWD/./script" "a script is read by its shell"
+
+SEEN_GETENV=1 observe ./calls others > "$T/out"
+has "R$PWD/./plugin.so"; has ESEEN_GETENV; has ESEEN_SECURE; has Ninet
+is "$(cat "$T/out")" "" "the environment does not show the observer"
+
+LD_PRELOAD="$so" ./calls looks; is $? 0 "without a log it does nothing"
+: > "$T/log"
+LD_PRELOAD="$so:$PWD/plugin.so" KACHE_OBSERVE_LOG="$T/log" sh -c 'echo "$LD_PRELOAD"' > "$T/out"
+is "$(cat "$T/out")" "$PWD/plugin.so" "what else was preloaded stays"
+
+# Full disks: half a log must not be used.
+: > "$T/log"
+(ulimit -f 0; trap '' XFSZ; LD_PRELOAD=$so KACHE_OBSERVE_LOG=$T/log ./calls looks)
+is $? 0 "a program runs on when the log can't be written"
+test ! -e "$T/log"; ok $? "and the log is gone"
+
+# Many threads and processes write whole records.
+cat > par.c <<'C'
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static void *run(void *arg) {
+	char p[64];
+	for (int i = 0; i < 2000; i++) { snprintf(p, sizeof p, "/none/%ld/%d", (long)arg + (i & 1 ? getpid() * 10L : 0), i); access(p, F_OK); }
+	return NULL;
+}
+int main(void) {
+	pthread_t t[4];
+	fork(); fork();
+	for (long i = 0; i < 4; i++) pthread_create(&t[i], NULL, run, (void *)i);
+	for (int i = 0; i < 4; i++) pthread_join(t[i], NULL);
+	while (wait(NULL) > 0) ;
+	return 0;
+}
+C
+gcc -w -O1 -include sys/wait.h -o par par.c -lpthread
+observe ./par; is $? 0 "four processes with four threads each"
+is "$(grep -c '^A/none/' "$T/rec")" 32000 "have all their records"
+is "$(grep -Evc '^A/none/[0-9]+/[0-9]+$|^[BRE]' "$T/rec")" 0 "whole"
+finish
