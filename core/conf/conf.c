@@ -113,45 +113,52 @@ static void split(struct kache_strs *list, const char *text, char separator)
 	}
 }
 
-/* Text into the typed members. where: "file:line" or the variable. */
+static bool absolute_path(struct setting *s)
+{
+	char *path = home_path(s->text);
+
+	free(s->text);
+	s->text = path;
+	return path[0] == '/';
+}
+
+/* Text into the typed members. where: "file:line" or the variable; NULL: not said. */
 static int interpret(const struct kache_option *o, struct setting *s, const char *where, struct kache_error *err)
 {
-	const char *name = o->key ? o->key : o->env;
+	static const char *const accepted[] = {
+		[KACHE_OPT_BOOL] = "true and false", [KACHE_OPT_PATH] = "absolute paths",
+		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB", [KACHE_OPT_UINT] = "whole numbers ",
+	};
+	const char *words = (size_t)o->type < sizeof accepted / sizeof *accepted ? accepted[o->type] : NULL;
+	bool good = true;
 	int flag;
 
 	switch (o->type) {
 	case KACHE_OPT_BOOL:
 		flag = kache_parse_bool(s->text);
-		if (flag < 0)
-			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are true and false", where, name, s->text);
-		s->flag = flag;
-		return KACHE_OK;
+		good = flag >= 0;
+		s->flag = flag > 0;
+		break;
 	case KACHE_OPT_SIZE:
-		if (kache_parse_size(s->text, &s->number))
-			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are sizes such as 50GiB, 10GB or 512MiB",
-					  where, name, s->text);
-		return KACHE_OK;
+		good = !kache_parse_size(s->text, &s->number);
+		break;
 	case KACHE_OPT_UINT:
-		if (!whole_number(s->text, &s->number) || !in_range(o->values, s->number))
-			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are whole numbers %s", where, name,
-					  s->text, o->values);
-		return KACHE_OK;
+		good = whole_number(s->text, &s->number) && in_range(o->values, s->number);
+		break;
 	case KACHE_OPT_ENUM:
-		if (!in_words(o->values, s->text))
-			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; accepted are %s", where, name, s->text, o->values);
-		return KACHE_OK;
-	case KACHE_OPT_PATH: {
-		char *path = home_path(s->text);
-
-		free(s->text);
-		s->text = path;
-		if (path[0] != '/')
-			return kache_fail(err, KACHE_E_INVALID, "%s: %s is '%s'; it wants an absolute path", where, name, path);
-		return KACHE_OK;
+		good = in_words(o->values, s->text);
+		break;
+	case KACHE_OPT_PATH:
+		good = absolute_path(s);
+		break;
+	case KACHE_OPT_STR:
+	case KACHE_OPT_LIST:
+		break;
 	}
-	default:
+	if (good)
 		return KACHE_OK;
-	}
+	return kache_fail(err, KACHE_E_INVALID, "%s%s%s is '%s'; accepted are %s%s", where ? where : "", where ? ": " : "",
+			  o->key ? o->key : o->env, s->text, words ? words : "", o->values ? o->values : "");
 }
 
 static int from_variable(struct kache_conf *c, enum kache_conf_id id, struct kache_error *err)
@@ -170,14 +177,28 @@ static int from_variable(struct kache_conf *c, enum kache_conf_id id, struct kac
 	return interpret(o, s, o->env, err);
 }
 
+/* A file being applied. With report, its problems go there one by one and the rest is still read;
+ * without, the first one ends the work and stays in err. */
 struct source {
 	struct kache_conf *c;
 	const char *file;
 	bool project;
 	struct kache_error *err;
+	kache_conf_report *report;
+	void *ctx;
+	size_t problems;
 };
 
-static int unknown_key(struct source *src, const char *key, unsigned line)
+static int problem(struct source *src)
+{
+	src->problems++;
+	if (!src->report)
+		return KACHE_E_INVALID;
+	src->report(src->ctx, src->err->text);
+	return KACHE_OK;
+}
+
+const char *kache_conf_nearest(const char *key)
 {
 	const char *best = NULL;
 	size_t distance = strlen(key) / 2 + 1;
@@ -190,6 +211,13 @@ static int unknown_key(struct source *src, const char *key, unsigned line)
 			best = schema[i].key;
 		}
 	}
+	return best;
+}
+
+static int unknown_key(struct source *src, const char *key, unsigned line)
+{
+	const char *best = kache_conf_nearest(key);
+
 	if (best)
 		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?", src->file, line, key, best);
 	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all", src->file, line, key);
@@ -226,7 +254,7 @@ static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
 				return false;
 		return true;
 	default:
-		return v->type == KACHE_TOML_STRING && strlen(v->text) == v->len;
+		return v->type == KACHE_TOML_STRING;
 	}
 }
 
@@ -244,8 +272,10 @@ static int from_value(struct source *src, enum kache_conf_id id, const struct ka
 		return kache_fail(src->err, KACHE_E_INVALID,
 				  "%s: a project file may not set %s; it belongs in the user's file or the environment", where,
 				  o->key);
+	if (v->type == KACHE_TOML_STRING && strlen(v->text) != v->len)
+		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s holds a NUL character", where, o->key);
 	if (!type_fits(o->type, v))
-		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s is a %s; it wants %s", where, o->key,
+		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s is of type %s; it wants %s", where, o->key,
 				  kache_toml_type_name(v->type), wanted[o->type]);
 	forget(s);
 	s->origin = kache_strdup(where);
@@ -264,7 +294,7 @@ static int from_value(struct source *src, enum kache_conf_id id, const struct ka
 static int remote_pair(struct source *src, const struct kache_toml *v)
 {
 	struct kache_conf *c = src->c;
-	char *value = scalar_text(v);
+	char *value = v->type == KACHE_TOML_STRING && strlen(v->text) != v->len ? NULL : scalar_text(v);
 
 	if (src->project || !value) {
 		free(value);
@@ -289,65 +319,96 @@ static int remote_pair(struct source *src, const struct kache_toml *v)
 	return KACHE_OK;
 }
 
+/* A quoted key may hold dots or NULs, and is then not the key of the schema that it looks like. */
+static bool plain_key(const struct kache_toml *v)
+{
+	return !memchr(v->key, '.', v->key_len) && !memchr(v->key, '\0', v->key_len);
+}
+
 static int apply(struct source *src, const struct kache_toml *table, const char *prefix)
 {
 	for (const struct kache_toml *v = table->child; v; v = v->next) {
 		KACHE_AUTO_FREE char *key = kache_asprintf("%s%s%s", prefix, *prefix ? "." : "", v->key);
-		size_t id = 0;
+		size_t id = plain_key(v) ? kache_conf_find(key) : KACHE_CONF_COUNT;
 		int rc;
 
-		while (id < KACHE_CONF_COUNT && (!schema[id].key || strcmp(schema[id].key, key)))
-			id++;
 		if (id < KACHE_CONF_COUNT)
 			rc = from_value(src, (enum kache_conf_id)id, v);
+		else if (!plain_key(v))
+			rc = kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file, v->line, v->key);
 		else if (v->type == KACHE_TOML_TABLE)
 			rc = apply(src, v, key);
 		else if (!strcmp(prefix, "cache.remote"))
 			rc = remote_pair(src, v);
 		else
 			rc = unknown_key(src, key, v->line);
-		if (rc)
+		if (rc && problem(src))
 			return rc;
 	}
 	return KACHE_OK;
 }
 
-/* 0 also where there is no such file and it need not be there. */
-static int from_file(struct kache_conf *c, const char *path, bool project, bool must, struct kache_error *err)
+static int from_text(struct source *src, const char *text, size_t len)
 {
-	struct source src = { c, path, project, err };
-	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 	struct kache_error syntax;
 	struct kache_toml *root;
 	int rc;
 
-	if (kache_file_read(path, 4 << 20, &text)) {
-		if (!must && (errno == ENOENT || errno == ENOTDIR))
-			return KACHE_OK;
-		kache_fail_errno(err, "configuration %s", path);
-		return KACHE_E_INVALID;
+	if (kache_toml_parse(text, len, &root, &syntax)) {	/* "line N: what" */
+		kache_fail(src->err, KACHE_E_INVALID, "%s:%s", src->file, syntax.text + strlen("line "));
+		return problem(src);
 	}
-	if (kache_toml_parse(text.data, text.len, &root, &syntax))	/* "line N: what" */
-		return kache_fail(err, KACHE_E_INVALID, "%s:%s", path, syntax.text + strlen("line "));
-	rc = apply(&src, root, "");
+	rc = apply(src, root, "");
 	kache_toml_free(root);
 	return rc;
+}
+
+/* Sets *found; 0 also where there is no such file. One open(2) tells, for this runs on every compile. */
+static int from_file(struct source *src, bool *found)
+{
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	int rc = kache_file_read(src->file, KACHE_CONF_FILE_MAX, &text);
+
+	*found = true;
+	if (!rc && text.len > KACHE_CONF_FILE_MAX)
+		rc = KACHE_E_TOOBIG;
+	if (!rc)
+		return from_text(src, text.data, text.len);
+	if (rc == KACHE_E_TOOBIG)
+		return kache_fail(src->err, KACHE_E_INVALID, "configuration %s: larger than %d KiB", src->file,
+				  KACHE_CONF_FILE_MAX >> 10);
+	/* A directory above that can't be searched hides nothing that could be meant for us. */
+	*found = errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && access(src->file, F_OK));
+	if (!*found)
+		return KACHE_OK;
+	kache_fail_errno(src->err, "configuration %s", src->file);
+	return KACHE_E_INVALID;
 }
 
 /* .kache.toml, the nearest upwards. */
 static int from_project(struct kache_conf *c, const char *cwd, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *dir = kache_strdup(cwd);
+	KACHE_AUTO_BUF struct kache_buf path = KACHE_BUF_INIT;
+	size_t n = strlen(cwd);
+	bool found;
 
+	while (n && cwd[n - 1] == '/')
+		n--;
 	for (;;) {
-		KACHE_AUTO_FREE char *file = kache_path_join(*dir ? dir : "/", ".kache.toml");
-		char *slash = strrchr(dir, '/');
+		struct source src = { .c = c, .project = true, .err = err };
+		int rc;
 
-		if (!access(file, F_OK))
-			return from_file(c, file, true, true, err);
-		if (!slash || !*dir)
-			return KACHE_OK;
-		*slash = '\0';
+		kache_buf_reset(&path);
+		kache_buf_add(&path, cwd, n);
+		kache_buf_str(&path, "/" KACHE_CONF_PROJECT_FILE);
+		src.file = path.data;
+		rc = from_file(&src, &found);
+		if (rc || found || !n)
+			return rc;
+		while (n && cwd[n - 1] != '/')
+			n--;
+		while (n && cwd[n - 1] == '/')
+			n--;
 	}
 }
 
@@ -362,14 +423,27 @@ static char *xdg(const char *variable, const char *fallback, const char *rest)
 	return kache_asprintf("%s/%s/%s", home, fallback, rest);
 }
 
+char *kache_conf_user_file(bool *named)
+{
+	const char *file = getenv("KACHE_CONFIG");
+
+	*named = file && *file;
+	return *named ? kache_strdup(file) : xdg("XDG_CONFIG_HOME", ".config", "kache/config.toml");
+}
+
 static int from_files(struct kache_conf *c, const char *cwd, struct kache_error *err)
 {
-	const char *named = getenv("KACHE_CONFIG");
-	KACHE_AUTO_FREE char *user = named && *named ? kache_strdup(named) : xdg("XDG_CONFIG_HOME", ".config", "kache/config.toml");
+	bool named, found;
+	KACHE_AUTO_FREE char *user = kache_conf_user_file(&named);
+	struct source src = { .c = c, .file = KACHE_CONF_SYSTEM_FILE, .err = err };
 
-	if (from_file(c, KACHE_SYSCONFDIR "/config.toml", false, false, err) ||
-	    (user && from_file(c, user, false, named && *named, err)))
+	if (from_file(&src, &found))
 		return KACHE_E_INVALID;
+	src.file = user;
+	if (user && from_file(&src, &found))
+		return KACHE_E_INVALID;
+	if (named && !found)
+		return kache_fail(err, KACHE_E_INVALID, "KACHE_CONFIG: there is no file %s", user);
 	return from_project(c, cwd, err);
 }
 
@@ -406,6 +480,51 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 	}
 	*out = c;
 	return KACHE_OK;
+}
+
+size_t kache_conf_find(const char *key)
+{
+	size_t id = 0;
+
+	while (id < KACHE_CONF_COUNT && (!schema[id].key || strcmp(schema[id].key, key)))
+		id++;
+	return id;
+}
+
+size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project, kache_conf_report *report, void *ctx)
+{
+	struct kache_conf *c = kache_calloc(1, sizeof *c);
+	struct kache_error err;
+	struct source src = { c, file, project, &err, report, ctx, 0 };
+
+	(void)from_text(&src, text, len);
+	kache_conf_free(c);
+	return src.problems;
+}
+
+size_t kache_conf_check_environment(kache_conf_report *report, void *ctx)
+{
+	struct kache_conf *c = kache_calloc(1, sizeof *c);
+	struct kache_error err;
+	size_t problems = 0;
+
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
+		if (!from_variable(c, (enum kache_conf_id)i, &err))
+			continue;
+		report(ctx, err.text);
+		problems++;
+	}
+	kache_conf_free(c);
+	return problems;
+}
+
+int kache_conf_check_value(enum kache_conf_id id, const char *text, struct kache_error *err)
+{
+	struct setting s = { .text = kache_strdup(text) };
+	int rc = interpret(&schema[id], &s, NULL, err);
+
+	forget(&s);
+	return rc;
 }
 
 bool kache_conf_bool(const struct kache_conf *c, enum kache_conf_id id)

@@ -66,6 +66,25 @@ struct kache_conf_pair {
 };
 size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pair **out);
 
+#define KACHE_CONF_SYSTEM_FILE KACHE_SYSCONFDIR "/config.toml"
+#define KACHE_CONF_PROJECT_FILE ".kache.toml"
+enum { KACHE_CONF_FILE_MAX = 128 << 10 };	/* bytes of a file that are read; more is an error */
+/* The user's file, whether or not it exists; fresh memory, or NULL where neither KACHE_CONFIG,
+ * XDG_CONFIG_HOME nor HOME says. *named: KACHE_CONFIG says. */
+char *kache_conf_user_file(bool *named);
+
+/* For `kache config`. The option of a file key, or KACHE_CONF_COUNT; and the nearest key, or NULL. */
+size_t kache_conf_find(const char *key);
+const char *kache_conf_nearest(const char *key);
+/* Whether text can be the value of a scalar option, written as in a variable. 0 or KACHE_E_INVALID. */
+int kache_conf_check_value(enum kache_conf_id id, const char *text, struct kache_error *err);
+/* All problems of one file's text, each a line that begins with "file:line: ". Returns their number.
+ * The syntax is read up to its first error, which is then the only problem. */
+typedef void kache_conf_report(void *ctx, const char *problem);
+size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project,
+			     kache_conf_report *report, void *ctx);
+size_t kache_conf_check_environment(kache_conf_report *report, void *ctx);
+
 /* "50GiB", "10GB", "512MiB", plain bytes; "30m", "24h", "7d", "45s" (seconds). 0 or KACHE_E_INVALID. */
 int kache_parse_size(const char *text, uint64_t *bytes);
 int kache_parse_duration(const char *text, uint64_t *seconds);

@@ -6,7 +6,7 @@
 #include "conf/toml.h"
 
 struct kache_toml_parser {
-	const char *at, *end;
+	const char *start, *at, *end;
 	unsigned line;
 	bool failed;
 	struct kache_error *err;

@@ -5,9 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How a table came to be decides what may still be added (TOML 1.0, "Table"). */
-enum { HOW_IMPLICIT = 1, HOW_HEADER, HOW_DOTTED, HOW_INLINE, HOW_ARRAY_OF_TABLES };
-
 static int value(struct kache_toml_parser *p, struct kache_toml *v, unsigned depth);
 
 int kache_toml_error(struct kache_toml_parser *p, const char *what)
@@ -140,9 +137,9 @@ static int step_dotted(struct kache_toml_parser *p, struct kache_toml **table, c
 
 	if (!there) {
 		there = add_member(*table, new_node(p, KACHE_TOML_TABLE), key);
-		there->how = HOW_DOTTED;
-	} else if (there->type != KACHE_TOML_TABLE || there->how == HOW_INLINE || there->how == HOW_HEADER ||
-		   there->how == HOW_IMPLICIT) {
+		there->how = KACHE_TOML_DOTTED;
+	} else if (there->type != KACHE_TOML_TABLE || there->how == KACHE_TOML_INLINE || there->how == KACHE_TOML_HEADER ||
+		   there->how == KACHE_TOML_IMPLICIT) {
 		return duplicate(p, there);
 	}
 	*table = there;
@@ -153,7 +150,6 @@ static int key_value(struct kache_toml_parser *p, struct kache_toml *table, unsi
 {
 	KACHE_AUTO_BUF struct kache_buf key = KACHE_BUF_INIT;
 	struct kache_toml *v;
-	unsigned steps = 0;
 
 	for (;;) {
 		if (simple_key(p, &key))
@@ -163,7 +159,7 @@ static int key_value(struct kache_toml_parser *p, struct kache_toml *table, unsi
 			break;
 		p->at++;
 		skip_space(p);
-		if (++steps > KACHE_TOML_DEPTH)
+		if (++depth > KACHE_TOML_DEPTH)
 			return kache_toml_error(p, "key nested too deep");
 		if (step_dotted(p, &table, &key))
 			return KACHE_E_INVALID;
@@ -208,7 +204,7 @@ static int array(struct kache_toml_parser *p, struct kache_toml *v, unsigned dep
 
 static void seal(struct kache_toml *t)
 {
-	t->how = HOW_INLINE;
+	t->how = KACHE_TOML_INLINE;
 	for (struct kache_toml *v = t->child; v; v = v->next)
 		if (v->type == KACHE_TOML_TABLE)
 			seal(v);
@@ -221,7 +217,7 @@ static int inline_table(struct kache_toml_parser *p, struct kache_toml *v, unsig
 	skip_space(p);
 	if (p->at < p->end && *p->at == '}') {
 		p->at++;
-		v->how = HOW_INLINE;
+		v->how = KACHE_TOML_INLINE;
 		return KACHE_OK;
 	}
 	for (;;) {
@@ -242,14 +238,13 @@ static int inline_table(struct kache_toml_parser *p, struct kache_toml *v, unsig
 	return KACHE_OK;
 }
 
-static int value(struct kache_toml_parser *p, struct kache_toml *v, unsigned depth)
+static int any_value(struct kache_toml_parser *p, struct kache_toml *v, unsigned depth)
 {
 	struct kache_buf text = KACHE_BUF_INIT;
 
-	v->line = p->line;
 	if (depth > KACHE_TOML_DEPTH)
 		return kache_toml_error(p, "values nested too deep");
-	if (p->at >= p->end)
+	if (p->at >= p->end || strchr("\r\n#", *p->at))
 		return kache_toml_error(p, "a value is expected");
 	switch (*p->at) {
 	case '[':
@@ -271,6 +266,17 @@ static int value(struct kache_toml_parser *p, struct kache_toml *v, unsigned dep
 	}
 }
 
+static int value(struct kache_toml_parser *p, struct kache_toml *v, unsigned depth)
+{
+	int rc;
+
+	v->line = p->line;
+	v->from = (size_t)(p->at - p->start);
+	rc = any_value(p, v, depth);
+	v->to = (size_t)(p->at - p->start);
+	return rc;
+}
+
 /* The table that a header's next name leads to, through the last element of an array of tables. */
 static int step_header(struct kache_toml_parser *p, struct kache_toml **table, const struct kache_buf *key)
 {
@@ -278,10 +284,10 @@ static int step_header(struct kache_toml_parser *p, struct kache_toml **table, c
 
 	if (!there) {
 		there = add_member(*table, new_node(p, KACHE_TOML_TABLE), key);
-		there->how = HOW_IMPLICIT;
-	} else if (there->type == KACHE_TOML_ARRAY && there->how == HOW_ARRAY_OF_TABLES) {
+		there->how = KACHE_TOML_IMPLICIT;
+	} else if (there->type == KACHE_TOML_ARRAY && there->how == KACHE_TOML_ARRAY_OF_TABLES) {
 		there = there->last;
-	} else if (there->type != KACHE_TOML_TABLE || there->how == HOW_INLINE) {
+	} else if (there->type != KACHE_TOML_TABLE || there->how == KACHE_TOML_INLINE) {
 		return duplicate(p, there);
 	}
 	*table = there;
@@ -292,11 +298,11 @@ static int open_table(struct kache_toml_parser *p, struct kache_toml **table, co
 {
 	struct kache_toml *there = member(*table, key->data, key->len);
 
-	if (there && (there->type != KACHE_TOML_TABLE || there->how != HOW_IMPLICIT))
+	if (there && (there->type != KACHE_TOML_TABLE || there->how != KACHE_TOML_IMPLICIT))
 		return duplicate(p, there);
 	if (!there)
 		there = add_member(*table, new_node(p, KACHE_TOML_TABLE), key);
-	there->how = HOW_HEADER;
+	there->how = KACHE_TOML_HEADER;
 	there->line = p->line;
 	*table = there;
 	return KACHE_OK;
@@ -306,28 +312,30 @@ static int open_element(struct kache_toml_parser *p, struct kache_toml **table, 
 {
 	struct kache_toml *there = member(*table, key->data, key->len), *element;
 
-	if (there && (there->type != KACHE_TOML_ARRAY || there->how != HOW_ARRAY_OF_TABLES))
+	if (there && (there->type != KACHE_TOML_ARRAY || there->how != KACHE_TOML_ARRAY_OF_TABLES))
 		return duplicate(p, there);
 	if (!there) {
 		there = add_member(*table, new_node(p, KACHE_TOML_ARRAY), key);
-		there->how = HOW_ARRAY_OF_TABLES;
+		there->how = KACHE_TOML_ARRAY_OF_TABLES;
 	}
 	element = new_node(p, KACHE_TOML_TABLE);
-	element->how = HOW_HEADER;
+	element->how = KACHE_TOML_HEADER;
 	append(there, element);
 	*table = element;
 	return KACHE_OK;
 }
 
-static int header(struct kache_toml_parser *p, struct kache_toml *root, struct kache_toml **current)
+/* *depth: of the table that the following keys go to. */
+static int header(struct kache_toml_parser *p, struct kache_toml *root, struct kache_toml **current, unsigned *depth)
 {
 	KACHE_AUTO_BUF struct kache_buf key = KACHE_BUF_INIT;
 	bool element = p->end - p->at >= 2 && p->at[1] == '[';
 	struct kache_toml *table = root;
-	unsigned steps = 0;
+	size_t from = (size_t)(p->at - p->start);
 	int rc;
 
 	p->at += 1 + element;
+	*depth = 1;
 	for (;;) {
 		skip_space(p);
 		if (simple_key(p, &key))
@@ -336,7 +344,7 @@ static int header(struct kache_toml_parser *p, struct kache_toml *root, struct k
 		if (p->at >= p->end || *p->at != '.')
 			break;
 		p->at++;
-		if (++steps > KACHE_TOML_DEPTH)
+		if (++*depth > KACHE_TOML_DEPTH)
 			return kache_toml_error(p, "table nested too deep");
 		if (step_header(p, &table, &key))
 			return KACHE_E_INVALID;
@@ -345,27 +353,35 @@ static int header(struct kache_toml_parser *p, struct kache_toml *root, struct k
 		if (p->at >= p->end || *p->at++ != ']')
 			return kache_toml_error(p, "']' is expected at the end of a table's name");
 	rc = element ? open_element(p, &table, &key) : open_table(p, &table, &key);
+	if (rc)
+		return rc;
+	table->from = from;
+	table->to = (size_t)(p->at - p->start);
 	*current = table;
-	return rc;
+	return KACHE_OK;
 }
 
 int kache_toml_parse(const char *text, size_t len, struct kache_toml **out, struct kache_error *err)
 {
-	struct kache_toml_parser p = { .at = text, .end = text + len, .line = 1, .err = err };
+	struct kache_toml_parser p = { .line = 1, .err = err };
 	struct kache_toml *root, *current;
-	int rc = kache_toml_utf8(&p);
+	unsigned depth = 0;
+	int rc;
 
 	*out = NULL;
+	p.start = p.at = len ? text : "";
+	p.end = p.start + len;
+	rc = kache_toml_utf8(&p);
 	root = current = new_node(&p, KACHE_TOML_TABLE);
-	root->how = HOW_HEADER;
+	root->how = KACHE_TOML_HEADER;
 	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
 		p.at += 3;
 	while (!rc && p.at < p.end) {
 		skip_space(&p);
 		if (p.at < p.end && *p.at == '[')
-			rc = header(&p, root, &current);
+			rc = header(&p, root, &current, &depth);
 		else if (p.at < p.end && *p.at != '#' && *p.at != '\n' && *p.at != '\r')
-			rc = key_value(&p, current, 0);
+			rc = key_value(&p, current, depth);
 		if (!rc)
 			rc = end_of_line(&p);
 	}

@@ -13,9 +13,21 @@ enum kache_toml_type {
 	KACHE_TOML_DATETIME, KACHE_TOML_LOCAL_DATETIME, KACHE_TOML_LOCAL_DATE, KACHE_TOML_LOCAL_TIME
 };
 
+/* How a table came to be decides what may still be added to it (TOML 1.0, "Table"), and where its
+ * members stand in the text. */
+enum kache_toml_how {
+	KACHE_TOML_IMPLICIT = 1,	/* named only on the way to a deeper header */
+	KACHE_TOML_HEADER,		/* [name] or [[name]]; also the root */
+	KACHE_TOML_DOTTED,		/* by dotted keys */
+	KACHE_TOML_INLINE,		/* { ... } */
+	KACHE_TOML_ARRAY_OF_TABLES
+};
+
 struct kache_toml {
 	enum kache_toml_type type;
+	unsigned char how;		/* enum kache_toml_how; 0 for what is neither table nor array of tables */
 	unsigned line;			/* where the value, or the table's header, stands; from 1 */
+	size_t from, to;		/* its bytes in the text: of a value, or of a header (0, 0: neither) */
 	char *key;			/* in a table: the key, NUL-terminated, key_len bytes (it may hold NULs) */
 	size_t key_len;
 	char *text;			/* strings: the bytes; dates and times: as written; len bytes and a NUL */
@@ -25,7 +37,6 @@ struct kache_toml {
 	struct kache_toml *child;	/* members or elements, in the order of the file */
 	struct kache_toml *next;
 	struct kache_toml *last;	/* of child */
-	unsigned char how;		/* of the parser: how a table came to be */
 };
 
 enum { KACHE_TOML_DEPTH = 128 };	/* deepest nesting that is read */

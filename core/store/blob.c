@@ -35,7 +35,7 @@ static int publish(struct kache_store *s, const char *temp, const struct kache_h
 		if (errno == ENOENT) {
 			KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 
-			if (mkdir(dir, 0777) && errno != EEXIST)
+			if (kache_mkdirs(dir, 0777))
 				break;
 			continue;
 		}

@@ -1,0 +1,509 @@
+/* kache config: every setting with its value and origin; reading, checking and changing them. */
+#include "config.h"
+#include "cli/cmd.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "conf/edit.h"
+#include "conf/toml.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const struct kache_command kache_cmd_config;
+
+#define REMOTE "cache.remote."
+
+static const char *name_of(size_t id)
+{
+	const struct kache_option *o = kache_conf_schema((enum kache_conf_id)id);
+
+	return o->key ? o->key : o->env;
+}
+
+/* A file key or a variable; KACHE_CONF_COUNT where there is none. */
+static size_t option_of(const char *name)
+{
+	size_t id = kache_conf_find(name);
+
+	for (size_t i = 0; i < KACHE_CONF_COUNT && id == KACHE_CONF_COUNT; i++) {
+		const char *env = kache_conf_schema((enum kache_conf_id)i)->env;
+
+		if (env && !strcmp(env, name))
+			id = i;
+	}
+	return id;
+}
+
+/* Backend options: cache.remote.<one bare name>. */
+static bool is_remote_key(const char *key)
+{
+	static const char bare[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+
+	return kache_starts(key, REMOTE) && key[strlen(REMOTE)] && !key[strlen(REMOTE) + strspn(key + strlen(REMOTE), bare)];
+}
+
+static int unknown(const char *name)
+{
+	const char *best = kache_conf_nearest(name);
+
+	if (best)
+		return kache_cli_fail("unknown key %s; did you mean %s?", name, best);
+	return kache_cli_fail("unknown key %s; `kache config list` shows all", name);
+}
+
+/* list */
+
+struct row {
+	const char *name, *origin;
+	char *value;
+};
+
+static void print_rows(struct kache_buf *b, const struct row *rows, size_t n)
+{
+	size_t name = 0, value = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t v = strlen(rows[i].value);
+
+		name = strlen(rows[i].name) > name ? strlen(rows[i].name) : name;
+		value = v > value && v <= 40 ? v : value;	/* one long value does not widen the table */
+	}
+	for (size_t i = 0; i < n; i++)
+		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value, rows[i].origin);
+}
+
+static int list_text(const struct kache_conf *c)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	const struct kache_conf_pair *pairs;
+	size_t n_pairs = kache_conf_remote(c, &pairs), n = 0;
+	struct row *rows = kache_calloc(KACHE_CONF_COUNT + n_pairs, sizeof *rows);
+	KACHE_AUTO_STRS struct kache_strs names = { 0 };
+
+	for (size_t i = 0; i < n_pairs; i++)
+		kache_strs_take(&names, kache_asprintf(REMOTE "%s", pairs[i].key));
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
+		enum kache_conf_id id = (enum kache_conf_id)i;
+
+		rows[n++] = (struct row){ name_of(i), kache_conf_origin(c, id), kache_conf_show(c, id) };
+	}
+	for (size_t i = 0; i < n_pairs; i++)
+		rows[n++] = (struct row){ names.v[i], pairs[i].origin, kache_strdup(pairs[i].value) };
+	print_rows(&b, rows, n);
+	while (n)
+		free(rows[--n].value);
+	free(rows);
+	return kache_cli_print(&b);
+}
+
+static void json_value(struct kache_json *j, const struct kache_conf *c, enum kache_conf_id id)
+{
+	const struct kache_option *o = kache_conf_schema(id);
+	const struct kache_strs *list = kache_conf_list(c, id);
+	const char *text = kache_conf_str(c, id);
+
+	switch (o->type) {
+	case KACHE_OPT_BOOL:
+		kache_json_bool(j, "value", kache_conf_bool(c, id));
+		break;
+	case KACHE_OPT_SIZE:
+	case KACHE_OPT_UINT:
+		kache_json_u64(j, "value", kache_conf_u64(c, id));
+		break;
+	case KACHE_OPT_LIST:
+		kache_json_open(j, "value", '[');
+		for (size_t i = 0; i < list->n; i++)
+			kache_json_str(j, NULL, list->v[i]);
+		kache_json_close(j, ']');
+		break;
+	default:
+		kache_json_str(j, "value", text && o->flags & KACHE_OPT_SECRET ? "***" : text);
+	}
+}
+
+static void json_option(struct kache_json *j, const struct kache_conf *c, enum kache_conf_id id)
+{
+	static const char *const types[] = { "bool", "string", "path", "size", "uint", "enum", "list" };
+	const struct kache_option *o = kache_conf_schema(id);
+	unsigned line;
+	const char *file = kache_conf_origin_file(c, id, &line);
+
+	kache_json_open(j, NULL, '{');
+	kache_json_str(j, "key", o->key);
+	kache_json_str(j, "variable", o->env);
+	kache_json_str(j, "type", types[o->type]);
+	json_value(j, c, id);
+	kache_json_str(j, "default", o->def);
+	kache_json_str(j, "accepted", o->values);
+	kache_json_bool(j, "project", !(o->flags & KACHE_OPT_NO_PROJECT));
+	kache_json_str(j, "origin", kache_conf_origin(c, id));
+	kache_json_str(j, "file", file);
+	if (file)
+		kache_json_u64(j, "line", line);
+	kache_json_str(j, "help", o->help);
+	kache_json_close(j, '}');
+}
+
+static int list_json(const struct kache_conf *c)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_json j = { .out = &b };
+	const struct kache_conf_pair *pairs;
+	size_t n = kache_conf_remote(c, &pairs);
+
+	kache_json_open(&j, NULL, '{');
+	kache_json_open(&j, "options", '[');
+	for (size_t i = 0; i < KACHE_CONF_COUNT; i++)
+		json_option(&j, c, (enum kache_conf_id)i);
+	kache_json_close(&j, ']');
+	kache_json_open(&j, "remote", '[');
+	for (size_t i = 0; i < n; i++) {
+		kache_json_open(&j, NULL, '{');
+		kache_json_str(&j, "key", pairs[i].key);
+		kache_json_str(&j, "value", pairs[i].value);
+		kache_json_str(&j, "origin", pairs[i].origin);
+		kache_json_close(&j, '}');
+	}
+	kache_json_close(&j, ']');
+	kache_json_close(&j, '}');
+	kache_buf_ch(&b, '\n');
+	return kache_cli_print(&b);
+}
+
+static int list(int argc, char **argv)
+{
+	bool json = argc == 2 && !strcmp(argv[1], "--json");
+	struct kache_conf *c;
+	int status;
+
+	if (argc > 1 && !json)
+		return kache_cli_usage(&kache_cmd_config, "list takes --json and nothing else, not '%s'", argv[argc - 1]);
+	status = kache_cli_conf(&c);
+	if (status)
+		return status;
+	status = json ? list_json(c) : list_text(c);
+	kache_conf_free(c);
+	return status;
+}
+
+/* get */
+
+static int print_one(const struct kache_conf *c, const char *name)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	const struct kache_conf_pair *pairs;
+	size_t n = kache_conf_remote(c, &pairs), id = option_of(name);
+
+	if (id < KACHE_CONF_COUNT && kache_conf_schema((enum kache_conf_id)id)->type == KACHE_OPT_LIST) {
+		const struct kache_strs *items = kache_conf_list(c, (enum kache_conf_id)id);
+
+		for (size_t i = 0; i < items->n; i++)
+			kache_buf_fmt(&b, "%s\n", items->v[i]);
+		return kache_cli_print(&b);
+	}
+	if (id < KACHE_CONF_COUNT) {
+		KACHE_AUTO_FREE char *value = kache_conf_show(c, (enum kache_conf_id)id);
+
+		if (*value)
+			kache_buf_fmt(&b, "%s\n", value);
+		return kache_cli_print(&b);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (!is_remote_key(name) || strcmp(name + strlen(REMOTE), pairs[i].key))
+			continue;
+		kache_buf_fmt(&b, "%s\n", pairs[i].value);
+		return kache_cli_print(&b);
+	}
+	return is_remote_key(name) ? KACHE_EXIT_OK : unknown(name);
+}
+
+static int get(int argc, char **argv)
+{
+	struct kache_conf *c;
+	int status;
+
+	if (argc != 2)
+		return kache_cli_usage(&kache_cmd_config, "get takes one key");
+	status = kache_cli_conf(&c);
+	if (status)
+		return status;
+	status = print_one(c, argv[1]);
+	kache_conf_free(c);
+	return status;
+}
+
+/* check */
+
+static void to_stderr(void *ctx, const char *problem)
+{
+	(void)ctx;
+	fprintf(stderr, "%s\n", problem);
+}
+
+/* The nearest project file upwards, or NULL. */
+static char *project_file(const char *cwd)
+{
+	KACHE_AUTO_FREE char *dir = kache_strdup(cwd);
+
+	for (;;) {
+		char *file = kache_path_join(*dir ? dir : "/", KACHE_CONF_PROJECT_FILE);
+		char *slash = strrchr(dir, '/');
+
+		if (!access(file, F_OK))
+			return file;
+		free(file);
+		if (!slash || !*dir)
+			return NULL;
+		*slash = '\0';
+	}
+}
+
+/* KACHE_OK with text; KACHE_E_NOENT without a message where it need not exist. */
+static int read_file(const char *file, bool must, struct kache_buf *text)
+{
+	int rc = kache_file_read(file, KACHE_CONF_FILE_MAX, text);
+
+	if (!rc && text->len > KACHE_CONF_FILE_MAX)
+		rc = KACHE_E_TOOBIG;
+	if (rc == KACHE_E_TOOBIG)
+		fprintf(stderr, "%s: larger than %d KiB\n", file, KACHE_CONF_FILE_MAX >> 10);
+	else if (rc && !must && (errno == ENOENT || errno == ENOTDIR))
+		return KACHE_E_NOENT;
+	else if (rc)
+		fprintf(stderr, "%s: %s\n", file, strerror(errno));
+	return rc;
+}
+
+static size_t check_one(const char *file, const char *role, bool project, bool must)
+{
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	int rc = read_file(file, must, &text);
+	size_t problems;
+
+	if (rc == KACHE_E_NOENT) {
+		printf("%s %s: none\n", role, file);
+		return 0;
+	}
+	if (rc)
+		return 1;
+	problems = kache_conf_check_text(file, text.data, text.len, project, to_stderr, NULL);
+	if (problems)
+		printf("%s %s: %zu problem%s\n", role, file, problems, problems == 1 ? "" : "s");
+	else
+		printf("%s %s: ok\n", role, file);
+	return problems;
+}
+
+static int check(int argc, char **argv)
+{
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
+	bool named;
+	KACHE_AUTO_FREE char *user = kache_conf_user_file(&named);
+	KACHE_AUTO_FREE char *project = project_file(cwd ? cwd : "/");
+	size_t problems;
+
+	if (argc > 2 || (argc == 2 && argv[1][0] == '-'))
+		return kache_cli_usage(&kache_cmd_config, "check takes at most one file");
+	if (argc == 2) {
+		bool is_project = !strcmp(kache_path_base(argv[1]), KACHE_CONF_PROJECT_FILE);
+
+		problems = check_one(argv[1], is_project ? "project file" : "file", is_project, true);
+	} else {
+		problems = check_one(KACHE_CONF_SYSTEM_FILE, "system file", false, false);
+		if (user)
+			problems += check_one(user, "user file", false, named);
+		if (project)
+			problems += check_one(project, "project file", true, true);
+		problems += kache_conf_check_environment(to_stderr, NULL);
+	}
+	if (fflush(stdout))
+		return kache_cli_fail("standard output: %s", strerror(errno));
+	return problems ? KACHE_EXIT_FAILED : KACHE_EXIT_OK;
+}
+
+/* set */
+
+struct assignment {
+	const char *key;
+	size_t id;			/* KACHE_CONF_COUNT: an option of the backend */
+	bool project;
+	char **values;
+	size_t n;
+};
+
+/* What is wrong with the assignment is said; or its value is written to out as TOML. */
+static int value_of(const struct assignment *a, struct kache_buf *out)
+{
+	const struct kache_option *o = a->id < KACHE_CONF_COUNT ? kache_conf_schema((enum kache_conf_id)a->id) : NULL;
+	struct kache_error err;
+
+	if (o && o->type == KACHE_OPT_LIST) {
+		kache_buf_ch(out, '[');
+		for (size_t i = 0; i < a->n && (a->n > 1 || *a->values[0]); i++) {
+			kache_buf_str(out, i ? ", " : "");
+			kache_toml_quote(out, a->values[i]);
+		}
+		kache_buf_ch(out, ']');
+		return KACHE_EXIT_OK;
+	}
+	if (a->n > 1)
+		return kache_cli_usage(&kache_cmd_config, "%s takes one value", a->key);
+	if (o && kache_conf_check_value((enum kache_conf_id)a->id, a->values[0], &err))
+		return kache_cli_fail("%s", err.text);
+	if (o && o->type == KACHE_OPT_BOOL)
+		kache_buf_str(out, kache_parse_bool(a->values[0]) ? "true" : "false");
+	else if (o && o->type == KACHE_OPT_UINT)
+		kache_buf_fmt(out, "%llu", strtoull(a->values[0], NULL, 10));
+	else
+		kache_toml_quote(out, a->values[0]);
+	return KACHE_EXIT_OK;
+}
+
+static int target_of(const struct assignment *a, const char *cwd, char **file)
+{
+	bool named;
+
+	if (!a->project) {
+		*file = kache_conf_user_file(&named);
+		return *file ? KACHE_EXIT_OK
+			     : kache_cli_fail("no user file: none of KACHE_CONFIG, XDG_CONFIG_HOME, HOME is set");
+	}
+	if (a->id == KACHE_CONF_COUNT || kache_conf_schema((enum kache_conf_id)a->id)->flags & KACHE_OPT_NO_PROJECT)
+		return kache_cli_fail("a project file may not set %s; it belongs in the user's file or the environment", a->key);
+	*file = project_file(cwd);
+	if (!*file)
+		*file = kache_path_join(cwd, KACHE_CONF_PROJECT_FILE);
+	return KACHE_EXIT_OK;
+}
+
+/* Through a symbolic link, so that the link stays; with the mode that the file has. */
+static int replace(const char *file, const struct kache_buf *text, bool project)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(file);
+	const char *target = real ? real : file;
+	mode_t mode = project ? 0644 : 0600;
+	struct stat st;
+
+	if (!stat(target, &st))
+		mode = st.st_mode & 0777;
+	if (kache_file_replace(target, text->data, text->len, mode))
+		return kache_cli_fail("%s: %s", file, strerror(errno));
+	return KACHE_EXIT_OK;
+}
+
+static void note_override(const struct assignment *a, const char *file)
+{
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
+	struct kache_conf *c;
+	struct kache_error err;
+	const char *from;
+	unsigned line;
+
+	if (a->id == KACHE_CONF_COUNT)
+		return;
+	if (kache_conf_load(cwd ? cwd : "/", &c, &err)) {
+		fprintf(stderr, "kache: %s\n", err.text);
+		return;
+	}
+	from = kache_conf_origin_file(c, (enum kache_conf_id)a->id, &line);
+	if (!from || strcmp(from, file))
+		fprintf(stderr, "kache: note: here, %s overrides it\n", kache_conf_origin(c, (enum kache_conf_id)a->id));
+	kache_conf_free(c);
+}
+
+static int assign(const struct assignment *a)
+{
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0), *file = NULL;
+	KACHE_AUTO_BUF struct kache_buf value = KACHE_BUF_INIT, old = KACHE_BUF_INIT, text = KACHE_BUF_INIT;
+	struct kache_error err;
+	int status = target_of(a, cwd ? cwd : "/", &file);
+	int rc;
+
+	if (!status)
+		status = value_of(a, &value);
+	if (status)
+		return status;
+	rc = read_file(file, false, &old);
+	if (rc && rc != KACHE_E_NOENT)
+		return KACHE_EXIT_FAILED;
+	if (kache_toml_edit(old.data, old.len, a->key, value.data, &text, &err))
+		return kache_cli_fail("%s: %s; nothing was changed", file, err.text);
+	if (text.len > KACHE_CONF_FILE_MAX)
+		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file, KACHE_CONF_FILE_MAX >> 10);
+	status = replace(file, &text, a->project);
+	if (!status)
+		note_override(a, file);
+	return status;
+}
+
+static bool target_option(const char *word, bool *project)
+{
+	bool known = !strcmp(word, "--project") || !strcmp(word, "--user");
+
+	if (known)
+		*project = !strcmp(word, "--project");
+	return known;
+}
+
+static int set(int argc, char **argv)
+{
+	struct assignment a = { .id = KACHE_CONF_COUNT };
+	const struct kache_option *o;
+	int at = 1;
+
+	/* Options stand at either end, so that a value may begin with a dash. */
+	while (at < argc && target_option(argv[at], &a.project))
+		at++;
+	while (at < argc && target_option(argv[argc - 1], &a.project))
+		argc--;
+	if (at < argc && argv[at][0] == '-')
+		return kache_cli_usage(&kache_cmd_config, "no option '%s'", argv[at]);
+	if (argc - at < 2)
+		return kache_cli_usage(&kache_cmd_config, "set takes a key and a value");
+	a.key = argv[at];
+	a.values = argv + at + 1;
+	a.n = (size_t)(argc - at - 1);
+	a.id = option_of(a.key);
+	if (a.id == KACHE_CONF_COUNT)
+		return is_remote_key(a.key) ? assign(&a) : unknown(a.key);
+	o = kache_conf_schema((enum kache_conf_id)a.id);
+	if (!o->key)
+		return kache_cli_fail("%s is set in the environment only", o->env);
+	a.key = o->key;
+	return assign(&a);
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} verbs[] = { { "list", list }, { "get", get }, { "set", set }, { "check", check } };
+
+	if (argc < 2 || argv[1][0] == '-')
+		return list(argc, argv);
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (!strcmp(argv[1], verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1);
+	return kache_cli_usage(&kache_cmd_config, "no '%s'; there are list, get, set and check", argv[1]);
+}
+
+const struct kache_command kache_cmd_config = {
+	.name = "config",
+	.summary = "every setting with its value and origin; check and change them",
+	.usage = "usage: kache config [list] [--json]     every setting, its value and where it comes from\n"
+		 "       kache config get KEY             one value; a list has one element per line\n"
+		 "       kache config set KEY VALUE... [--user | --project]\n"
+		 "                                        change the user's file, or .kache.toml of the project\n"
+		 "       kache config check [FILE]        all problems of the settings' files and variables\n"
+		 "\n"
+		 "KEY is a file's key (cache.local_max_size) or a variable (KACHE_MAX_SIZE).\n"
+		 "kache-config(1) has the details, kache.conf(5) the settings.\n",
+	.run = run,
+};
