@@ -186,7 +186,8 @@ void kache_doctor_space(struct kache_doctor *d)
 		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "space", "lower cache.local_max_size",
 				 "%s used of %s, but only %s free", used_text, max_text, free_text);
 	else
-		kache_doctor_say(d, KACHE_DOCTOR_OK, "space", NULL, "%s used of %s, %s free", used_text, max_text, free_text);
+		kache_doctor_say(d, KACHE_DOCTOR_OK, "space", NULL, "%s used of %s, %s free", used_text, max_text,
+				 free_text);
 }
 
 void kache_doctor_map(struct kache_doctor *d)
