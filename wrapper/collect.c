@@ -73,7 +73,7 @@ static bool system_noise(const char *path)
 	static const char *const dirs[] = {
 		"/proc", "/sys", "/dev", "/run", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
 		"/usr/lib/x86_64-linux-gnu/gconv", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.nohwcap",
-		"/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
+		"/etc/localtime", "/etc/malloc.conf", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
 		"/lib/terminfo", "/usr/share/terminfo", NULL
 	};
 
