@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct options {
 	bool pull, push, all, dry_run, allow_partial, json;
 };
 
-static volatile int stop_signal;
+static atomic_int stop_signal;	/* lock-free: the handler may write it */
 static int stop_pipe[2] = { -1, -1 };
 
 static void on_signal(int number)

@@ -25,7 +25,7 @@ enum {
 struct running {
 	struct kache_sync *s;
 	const struct kache_sync_plan *plan;
-	const volatile int *stop;
+	const atomic_int *stop;
 	struct kache_sync_totals *totals;
 	pthread_mutex_t lock;		/* over everything below, and totals */
 	pthread_cond_t finished;	/* a thread has ended */
@@ -201,7 +201,7 @@ static void phase(struct running *r, size_t end, unsigned n, uint64_t total)
 }
 
 void kache_sync_run(struct kache_sync *s, const struct kache_sync_plan *plan, unsigned threads,
-		    const volatile int *stop, struct kache_sync_totals *totals)
+		    const atomic_int *stop, struct kache_sync_totals *totals)
 {
 	struct running r = {
 		.s = s, .plan = plan, .stop = stop, .totals = totals, .lock = PTHREAD_MUTEX_INITIALIZER,

@@ -8,6 +8,7 @@
 #include "remote/remote.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -83,6 +84,6 @@ struct kache_sync_totals {
 /* Runs all jobs, packs before manifests, by `threads` threads, and shows progress on standard error.
  * Failures are printed as they happen. stop is set from outside to end early. */
 void kache_sync_run(struct kache_sync *s, const struct kache_sync_plan *plan, unsigned threads,
-		    const volatile int *stop, struct kache_sync_totals *totals);
+		    const atomic_int *stop, struct kache_sync_totals *totals);
 
 #endif

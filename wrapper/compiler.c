@@ -376,7 +376,7 @@ int kache_call_compiler(struct kache_call *c, struct kache_error *err)
 
 	if (!first)
 		return kache_fail(err, KACHE_E_NOENT, "%s not found", c->argv[0]);
-	found = kache_path_search(rustc, NULL);
+	found = rustc == c->argv[0] ? kache_strdup(first) : kache_path_search(rustc, NULL);
 	if (!found)
 		return kache_fail(err, KACHE_E_NOENT, "%s not found", rustc);
 	rc = identify(c, found, c->compiler.clippy ? first : NULL, &proxy, err);

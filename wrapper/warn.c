@@ -49,7 +49,7 @@ void kache_warn_once(const char *topic, const char *text)
 
 	if (dir) {
 		KACHE_AUTO_FREE char *note = kache_asprintf("%s/%s-%ld-%llu", dir, topic, (long)parent, started(parent));
-		KACHE_AUTO_FD int fd = open(note, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		KACHE_AUTO_FD int fd = kache_open(note, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 
 		if (fd < 0 && errno == EEXIST)
 			return;

@@ -53,6 +53,11 @@ int kache_file_read(const char *path, size_t max, struct kache_buf *out)
 	return kache_file_readat(AT_FDCWD, path, max, out);
 }
 
+int kache_open(const char *path, int flags, mode_t mode)
+{
+	return openat(AT_FDCWD, path, flags | O_CLOEXEC, mode);
+}
+
 int kache_write_all(int fd, const void *data, size_t len)
 {
 	const char *p = data;
@@ -101,17 +106,17 @@ int kache_file_replace(const char *path, const void *data, size_t len, mode_t mo
 {
 	KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 	KACHE_AUTO_FREE char *tmp = kache_temp_name(dir, ".kache-");
-	KACHE_AUTO_FD int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	KACHE_AUTO_FD int fd = kache_open(tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
 	int saved;
 
 	if (fd < 0 && errno == ENOENT) {
 		if (kache_mkdirs(dir, 0777))
 			return KACHE_E_IO;
-		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+		fd = kache_open(tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
 	}
 	if (fd < 0 && errno == EEXIST) {	/* litter of a dead process with our number */
 		unlink(tmp);
-		fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+		fd = kache_open(tmp, O_WRONLY | O_CREAT | O_EXCL, mode);
 	}
 	if (fd < 0)
 		return KACHE_E_IO;

@@ -11,6 +11,8 @@
 /* Appends the file's bytes to out. KACHE_E_IO (errno), or KACHE_E_TOOBIG beyond max bytes. */
 int kache_file_read(const char *path, size_t max, struct kache_buf *out);
 int kache_file_readat(int dirfd, const char *path, size_t max, struct kache_buf *out);
+/* open(2) with O_CLOEXEC added; mode counts with O_CREAT. musl's open would set the flag once more. */
+int kache_open(const char *path, int flags, mode_t mode);
 /* All of len, through short writes and EINTR. 0 or KACHE_E_IO. */
 int kache_write_all(int fd, const void *data, size_t len);
 /* Writes a complete file at path by a temporary name in the same directory and rename; readers see

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/file.h"
 
 #include <blake3.h>
 #include <errno.h>
@@ -104,7 +105,7 @@ int kache_hash_fd(int fd, struct kache_hash *out, uint64_t *size)
 
 int kache_hash_file(const char *path, struct kache_hash *out, uint64_t *size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK), rc, saved;
+	int fd = kache_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0), rc, saved;
 	struct stat st;
 
 	if (fd < 0)

@@ -110,8 +110,8 @@ int kache_pack_write(const struct kache_pack_source *src, unsigned level, int fd
 		rc = put_blob(a, src, &src->blobs[i], chunk, err);
 	if (!rc && archive_write_close(a) != ARCHIVE_OK)
 		rc = kache_fail(err, KACHE_E_IO, "pack: %s", archive_error_string(a));
-	if (rc)
-		archive_write_fail(a);	/* else free would finish the file */
+	/* After an error this still finishes the file, which nobody wants any more. archive_write_fail would
+	 * prevent it, and leak (libarchive 3.6). */
 	archive_write_free(a);
 	return rc;
 }

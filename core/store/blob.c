@@ -35,7 +35,7 @@ static int publish(struct kache_store *s, const char *temp, const struct kache_h
 		if (errno == ENOENT) {
 			KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 
-			if (mkdir(dir, 0777) && errno != EEXIST)
+			if (kache_mkdirs(dir, 0777))
 				break;
 			continue;
 		}
@@ -97,7 +97,7 @@ static int put_by_copy(struct kache_store *s, int from, bool exec, const struct 
 		utimensat(AT_FDCWD, blob, blob_times, AT_SYMLINK_NOFOLLOW);
 		return KACHE_OK;
 	}
-	to = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	to = kache_open(temp, O_WRONLY | O_CREAT | O_EXCL, 0644);
 	if (to < 0)
 		return kache_fail_errno(err, "temporary file %s", temp);
 	if (lseek(from, 0, SEEK_SET) || kache_copy_fd(from, to, size)) {
@@ -111,7 +111,7 @@ static int put_by_copy(struct kache_store *s, int from, bool exec, const struct 
 int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
 			uint64_t *size, struct kache_error *err)
 {
-	KACHE_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct kache_stat st;
 	bool exec;
 
@@ -132,7 +132,7 @@ int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, 
 int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64_t size, int *out)
 {
 	KACHE_AUTO_FREE char *path = kache_store_path(s, "blobs", hash);
-	KACHE_AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct kache_stat st;
 
 	if (fd < 0)

@@ -20,6 +20,13 @@ bool kache_gc_young(const struct kache_gc *g, int64_t time, uint64_t seconds)
 	return seconds && (age < 0 || (uint64_t)age / 1000000000 < seconds);
 }
 
+bool kache_gc_bereft(const struct kache_gc *g, const struct kache_hash *blob)
+{
+	const uint64_t *at = kache_table_get(&g->by_hash, blob);
+
+	return at && g->blobs[*at].was_used && !g->blobs[*at].users;
+}
+
 /* Room for one more of size bytes each. */
 static void *room(void *v, size_t n, size_t *cap, size_t size)
 {
@@ -61,6 +68,7 @@ static void refer(struct kache_gc *g, const struct kache_entry *e)
 		g->refs = room(g->refs, g->n_refs, &g->cap_refs, sizeof *g->refs);
 		g->refs[g->n_refs++] = *at;
 		g->blobs[*at].users++;
+		g->blobs[*at].was_used = true;
 	}
 }
 

@@ -18,6 +18,7 @@ struct kache_gc_entry {
 struct kache_gc_blob {
 	uint64_t bytes;
 	size_t users;			/* entries that stay and need it */
+	bool was_used;			/* by an entry that was there at first */
 };
 
 struct kache_gc {
@@ -43,5 +44,7 @@ void kache_gc_release(struct kache_gc *g);
 /* Whether a time (ns) is less than that many seconds ago. A time to come is young: the clock is not
  * to be trusted then. */
 bool kache_gc_young(const struct kache_gc *g, int64_t time, uint64_t seconds);
+/* Whether the entries that go now were the last that needed this blob. */
+bool kache_gc_bereft(const struct kache_gc *g, const struct kache_hash *blob);
 
 #endif

@@ -159,11 +159,14 @@ static int sweep_blob(void *arg, const struct kache_scan_item *item)
 {
 	struct kache_gc *g = arg;
 	struct kache_stat st;
+	uint64_t grace = g->o->grace_s;
 
 	if (item->what != KACHE_SCAN_OBJECT || kache_table_get(&g->needed, &item->hash))
 		return KACHE_OK;
+	if (g->o->at_once && kache_gc_bereft(g, &item->hash))
+		grace = 0;
 	/* A publisher that counts on it has marked it by now: asked again at the last moment. */
-	if (kache_stat(item->path, false, &st) || kache_gc_young(g, st.ctime, g->o->grace_s))
+	if (kache_stat(item->path, false, &st) || st.ctime >= g->now || kache_gc_young(g, st.ctime, grace))
 		return KACHE_OK;
 	if (!g->o->dry_run && unlink(item->path)) {
 		if (errno == ENOENT)

@@ -14,7 +14,8 @@ struct kache_gc_options {
 	unsigned percent;	/* of max_size to go down to, once it is exceeded */
 	uint64_t max_age_s;	/* since the last use; 0: no bound */
 	uint64_t spare_s;	/* entries used or created, and manifests written, so recently stay */
-	uint64_t grace_s;	/* blobs whose inode changed so recently stay */
+	uint64_t grace_s;	/* blobs whose inode changed so recently, or since gc began, stay */
+	bool at_once;		/* no grace for blobs that only the entries needed that go now */
 	uint64_t temp_age_s;	/* leftovers of writers younger than this stay */
 	bool dry_run;		/* report what would go, touch nothing, take no lock */
 	/* Last use of an entry in ms since the epoch, 0 if not known; NULL: never known. The time of the

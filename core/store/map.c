@@ -49,7 +49,7 @@ static struct kache_map *open_map(struct kache_store *s)
 
 	s->map = m;
 	m->writable = !s->readonly;
-	fd = open(path, (m->writable ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = kache_open(path, (m->writable ? O_RDWR | O_CREAT : O_RDONLY) | O_NOFOLLOW, 0644);
 	if (fd < 0 || kache_fstat(fd, &st) || !S_ISREG(st.mode))
 		return m;
 	/* Any other size is another format or a torn file: started afresh. */

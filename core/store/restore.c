@@ -24,10 +24,10 @@ static char *temp_beside(const char *path)
 
 static int open_temp(struct kache_restore *r, mode_t mode)
 {
-	int fd = open(r->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int fd = kache_open(r->temp, O_WRONLY | O_CREAT | O_EXCL, mode);
 
 	if (fd < 0 && errno == EEXIST && !unlink(r->temp))
-		fd = open(r->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+		fd = kache_open(r->temp, O_WRONLY | O_CREAT | O_EXCL, mode);
 	return fd;
 }
 
@@ -58,7 +58,8 @@ static int prepare_copy(struct kache_store *s, struct kache_restore *r, enum kac
 	return kache_copy_fd(from, to, r->output->size);
 }
 
-/* A link needs no temporary name: it appears whole. What is checked here is that the blob is sound. */
+/* A link appears whole, so it is made when everything else is ready. What is checked here is that the
+ * blob is sound. */
 static int prepare_link(struct kache_store *s, struct kache_restore *r)
 {
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
@@ -73,11 +74,28 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 	}
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
-	r->temp = temp_beside(r->path);
-	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
-		return KACHE_E_UNSUPPORTED;	/* EXDEV, EMLINK, EPERM: a copy will do */
 	r->linked = true;
 	kache_map_put(s, &st, &r->output->blob);
+	return KACHE_OK;
+}
+
+/* By the final name where that is free, else over what is there. KACHE_E_UNSUPPORTED: a copy will do. */
+static int place_link(struct kache_store *s, struct kache_restore *r)
+{
+	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
+
+	if (!link(blob, r->path))
+		return KACHE_OK;
+	if (errno != EEXIST)	/* EXDEV, EMLINK, EPERM */
+		return KACHE_E_UNSUPPORTED;
+	r->temp = temp_beside(r->path);
+	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
+		return KACHE_E_UNSUPPORTED;
+	if (rename(r->temp, r->path))
+		return KACHE_E_IO;
+	unlink(r->temp);	/* rename(2) does nothing at all between two links of one inode */
+	free(r->temp);
+	r->temp = NULL;
 	return KACHE_OK;
 }
 
@@ -94,19 +112,26 @@ static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_li
 		rc = prepare_link(s, r);
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;
-		free(r->temp);
-		r->temp = NULL;
 	}
 	return prepare_copy(s, r, policy);
 }
 
-/* rename(2) does nothing at all when both names are links of one inode. */
-static int place(struct kache_restore *r)
+static int place(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
 {
+	int rc;
+
+	if (r->linked) {
+		rc = place_link(s, r);
+		if (rc != KACHE_E_UNSUPPORTED)
+			return rc;
+		free(r->temp);
+		r->linked = false;
+		rc = prepare_copy(s, r, policy);
+		if (rc)
+			return rc;
+	}
 	if (rename(r->temp, r->path))
 		return KACHE_E_IO;
-	if (r->linked)
-		unlink(r->temp);
 	free(r->temp);
 	r->temp = NULL;
 	return KACHE_OK;
@@ -123,7 +148,7 @@ int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, 
 		rc = prepare(s, &r[i], policy);
 	}
 	for (size_t i = 0; i < n && !rc; i++) {
-		rc = place(&r[i]);
+		rc = place(s, &r[i], policy);
 		if (!rc && r[i].output->role != KACHE_ROLE_DEPINFO && !r[i].linked && !kache_stat(r[i].path, false, &st))
 			kache_map_put(s, &st, &r[i].output->blob);
 	}

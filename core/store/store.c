@@ -170,7 +170,7 @@ int kache_store_event(struct kache_store *s, const char *line, size_t len)
 
 	if (s->readonly)
 		return KACHE_E_IO;
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = kache_open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return KACHE_E_IO;
 	/* One write: a record is there whole or not at all but for a full disk, which readers forgive. */

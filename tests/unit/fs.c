@@ -364,31 +364,53 @@ static void test_list(kb_handle *h)
 	is_int(fs->list(h, key("../"), CALL, each, &s), KB_E_BUG, "no way out");
 }
 
+static int ready[2], gate[2];
+
+/* Holds its put, which has looked for the object already, until all racers are that far. */
+static int src_at_gate(struct kb_source *kb, void *buf, size_t len, size_t *got)
+{
+	char c = 0;
+
+	if (!((struct source *)kb)->at)
+		(void)!(write(ready[1], &c, 1) + read(gate[0], &c, 1));
+	return src_read(kb, buf, len, got);
+}
+
+static int race(kb_handle *h, const char *data, size_t len)
+{
+	const struct kb_put_opts opts = { sizeof opts, KB_PUT_IF_ABSENT, 0 };
+	struct source s = source(data, len);
+
+	s.kb.read = src_at_gate;
+	return fs->put(h, key("race/once"), &s.kb, &opts, CALL);
+}
+
 static void test_race(kb_handle *h)
 {
 	enum { RACERS = 16, SIZE = 200000 };
-	int pipe_fd[2], won = 0, existed = 0, whole = 0, torn = 0;
+	int won = 0, existed = 0, whole = 0, torn = 0;
 	char *mine = kache_alloc(SIZE);
 	char go;
 
-	if (pipe(pipe_fd))
+	if (pipe(ready) || pipe(gate))
 		exit(99);
 	for (int i = 0; i < RACERS; i++) {
 		if (!fork()) {
 			int rc;
 
 			memset(mine, 'a' + i, SIZE);
-			close(pipe_fd[1]);
-			(void)!read(pipe_fd[0], &go, 1);	/* all start when the parent lets go */
-			rc = put(h, "race/once", mine, SIZE, KB_PUT_IF_ABSENT);
+			close(gate[1]);
+			rc = race(h, mine, SIZE);
 			for (int k = 0; k < 10; k++)
 				put(h, "race/over", mine, SIZE, 0);
 			_exit(rc == KB_OK ? 10 : rc == KB_EXISTS ? 11 : 12);
 		}
 	}
 	put(h, "race/over", "", 0, 0);
-	close(pipe_fd[0]);
-	close(pipe_fd[1]);
+	for (int i = 0; i < RACERS; i++)
+		(void)!read(ready[0], &go, 1);
+	close(gate[0]);
+	close(gate[1]);
 	for (int living = RACERS; living;) {
 		struct sink s = sink(1 << 20);
 		int status;

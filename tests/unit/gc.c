@@ -206,6 +206,12 @@ static bool is_b(void *arg, const struct kache_entry *e)
 	return !strcmp(e->crate, "b");
 }
 
+static bool is_d(void *arg, const struct kache_entry *e)
+{
+	(void)arg;
+	return !strcmp(e->crate, "d");
+}
+
 /* Somebody compiles and stores anew just what gc is about to remove. */
 static bool stores_anew(void *arg, const struct kache_entry *e)
 {
@@ -231,6 +237,18 @@ static void test_graces(void)
 	o.grace_s = 0;
 	kache_gc(s, &o, &r, &err);
 	is_int(r.blobs_removed, 1, "until the grace is over");
+	o.grace_s = 600;
+	publish(34, "b", 70, 1000);
+	publish(36, "d", 80, 1000);
+	o.doomed = is_d;
+	kache_gc(s, &o, &r, &err);
+	is_int(r.blobs_removed, 0, "another blob is left over");
+	o.doomed = is_b;
+	o.at_once = true;
+	kache_gc(s, &o, &r, &err);
+	ok(r.entries_removed == 1 && r.blobs_removed == 1, "at once: blobs of what goes now, no others");
+	o.at_once = false;
+	o.grace_s = 0;
 	o.doomed = stores_anew;
 	kache_gc(s, &o, &r, &err);
 	ok(has("entries", &a) && !missing(), "an entry that was stored anew meanwhile stays");
