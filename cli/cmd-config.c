@@ -45,13 +45,16 @@ static bool is_remote_key(const char *key)
 {
 	static const char bare[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-	return kache_starts(key, REMOTE) && key[strlen(REMOTE)] && !key[strlen(REMOTE) + strspn(key + strlen(REMOTE), bare)];
+	return kache_starts(key, REMOTE) && key[strlen(REMOTE)] &&
+	       !key[strlen(REMOTE) + strspn(key + strlen(REMOTE), bare)];
 }
 
 /* What a backend's options hide, by their usual names: the backend itself is not loaded for this. */
 static bool is_secret(const char *name, size_t len)
 {
-	static const char *const patterns[] = { "*secret*", "*password*", "*passwd*", "*token*", "*access[-_]key*" };
+	static const char *const patterns[] = {
+		"*secret*", "*password*", "*passwd*", "*token*", "*access[-_]key*"
+	};
 	KACHE_AUTO_FREE char *copy = kache_strndup(name, len);
 
 	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
@@ -123,10 +126,11 @@ static void print_rows(struct kache_buf *b, const struct row *rows, size_t n)
 		size_t v = strlen(rows[i].value);
 
 		name = strlen(rows[i].name) > name ? strlen(rows[i].name) : name;
-		value = v > value && v <= 40 ? v : value;	/* one long value does not widen the table */
+		value = v > value && v <= 40 ? v : value; /* one long value does not widen the table */
 	}
 	for (size_t i = 0; i < n; i++)
-		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value, rows[i].origin);
+		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value,
+			      rows[i].origin);
 }
 
 static int list_text(const struct kache_conf *c)
@@ -234,7 +238,8 @@ static int list(int argc, char **argv)
 	int status;
 
 	if (argc > 1 && !json)
-		return kache_cli_usage(&kache_cmd_config, "list takes --json and nothing else, not '%s'", argv[argc - 1]);
+		return kache_cli_usage(&kache_cmd_config, "list takes --json and nothing else, not '%s'",
+				       argv[argc - 1]);
 	status = kache_cli_conf(&c);
 	if (status)
 		return status;
@@ -391,7 +396,8 @@ struct assignment {
 /* What is wrong with the assignment is said; or its value is written to out as TOML. */
 static int value_of(const struct assignment *a, struct kache_buf *out)
 {
-	const struct kache_option *o = a->id < KACHE_CONF_COUNT ? kache_conf_schema((enum kache_conf_id)a->id) : NULL;
+	const struct kache_option *o =
+		a->id < KACHE_CONF_COUNT ? kache_conf_schema((enum kache_conf_id)a->id) : NULL;
 	struct kache_error err;
 
 	if (o && o->type == KACHE_OPT_LIST) {
@@ -423,10 +429,14 @@ static int target_of(const struct assignment *a, const char *cwd, char **file)
 	if (!a->project) {
 		*file = kache_conf_user_file(&named);
 		return *file ? KACHE_EXIT_OK
-			     : kache_cli_fail("no user file: none of KACHE_CONFIG, XDG_CONFIG_HOME, HOME is set");
+			     : kache_cli_fail(
+				       "no user file: none of KACHE_CONFIG, XDG_CONFIG_HOME, HOME is set");
 	}
-	if (a->id == KACHE_CONF_COUNT || kache_conf_schema((enum kache_conf_id)a->id)->flags & KACHE_OPT_NO_PROJECT)
-		return kache_cli_fail("a project file may not set %s; it belongs in the user's file or the environment", a->key);
+	if (a->id == KACHE_CONF_COUNT ||
+	    kache_conf_schema((enum kache_conf_id)a->id)->flags & KACHE_OPT_NO_PROJECT)
+		return kache_cli_fail(
+			"a project file may not set %s; it belongs in the user's file or the environment",
+			a->key);
 	*file = project_file(cwd);
 	if (!*file)
 		*file = kache_path_join(cwd, KACHE_CONF_PROJECT_FILE);
@@ -464,7 +474,8 @@ static void note_override(const struct assignment *a, const char *file)
 	}
 	from = kache_conf_origin_file(c, (enum kache_conf_id)a->id, &line);
 	if (!from || strcmp(from, file))
-		fprintf(stderr, "kache: note: here, %s overrides it\n", kache_conf_origin(c, (enum kache_conf_id)a->id));
+		fprintf(stderr, "kache: note: here, %s overrides it\n",
+			kache_conf_origin(c, (enum kache_conf_id)a->id));
 	kache_conf_free(c);
 }
 
@@ -486,7 +497,8 @@ static int assign(const struct assignment *a)
 	if (kache_toml_edit(old.data, old.len, a->key, value.data, &text, &err))
 		return kache_cli_fail("%s: %s; nothing was changed", file, err.text);
 	if (text.len > KACHE_CONF_FILE_MAX)
-		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file, KACHE_CONF_FILE_MAX >> 10);
+		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file,
+				      KACHE_CONF_FILE_MAX >> 10);
 	status = replace(file, &text, a->project);
 	if (!status)
 		note_override(a, file);

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 static const struct kache_option schema[] = {
-#define KACHE_OPTION(id, key, env, type, def, values, flags, help) { key, env, type, def, values, flags, help },
+#define KACHE_OPTION(id, key, env, type, def, values, flags, help) \
+	{ key, env, type, def, values, flags, help },
 #include "conf/options.def"
 #undef KACHE_OPTION
 };
@@ -123,21 +124,25 @@ static void set_text(struct setting *s, char *text)
 	s->text = s->owned = text;
 }
 
-static int bad_value(const struct kache_option *o, const struct setting *s, const char *words, struct kache_error *err)
+static int bad_value(const struct kache_option *o, const struct setting *s, const char *words,
+		     struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *where = s->file ? kache_asprintf("%s:%u: ", s->file, s->line)
 				    : kache_asprintf(s->from_env ? "%s: " : "", o->env);
 
-	return kache_fail(err, KACHE_E_INVALID, "%s%s is '%s'; accepted are %s%s", where, o->key ? o->key : o->env, s->text,
-			  words ? words : "", o->values ? o->values : "");
+	return kache_fail(err, KACHE_E_INVALID, "%s%s is '%s'; accepted are %s%s", where,
+			  o->key ? o->key : o->env, s->text, words ? words : "",
+			  o->values ? o->values : "");
 }
 
 /* Text into the typed members. */
 static int interpret(const struct kache_option *o, struct setting *s, struct kache_error *err)
 {
 	static const char *const accepted[] = {
-		[KACHE_OPT_BOOL] = "true and false", [KACHE_OPT_PATH] = "absolute paths",
-		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB", [KACHE_OPT_UINT] = "whole numbers ",
+		[KACHE_OPT_BOOL] = "true and false",
+		[KACHE_OPT_PATH] = "absolute paths",
+		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB",
+		[KACHE_OPT_UINT] = "whole numbers ",
 	};
 	const char *words = (size_t)o->type < sizeof accepted / sizeof *accepted ? accepted[o->type] : NULL;
 	bool good = true;
@@ -169,7 +174,8 @@ static int interpret(const struct kache_option *o, struct setting *s, struct kac
 	return good ? KACHE_OK : bad_value(o, s, words, err);
 }
 
-static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char *value, struct kache_error *err)
+static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char *value,
+			 struct kache_error *err)
 {
 	const struct kache_option *o = &schema[id];
 	struct setting *s = &c->v[id];
@@ -250,8 +256,10 @@ static int unknown_key(struct source *src, const char *key, unsigned line)
 	const char *best = kache_conf_nearest(key);
 
 	if (best)
-		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?", src->file, line, key, best);
-	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all", src->file, line, key);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?",
+				  src->file, line, key, best);
+	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all",
+			  src->file, line, key);
 }
 
 static char *scalar_text(const struct kache_toml *v)
@@ -292,21 +300,29 @@ static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
 static int from_value(struct source *src, enum kache_conf_id id, const struct kache_toml *v)
 {
 	static const char *const wanted[] = {
-		"true or false", "a string", "a string", "a string such as \"50GiB\"", "a whole number", "a string",
-		"an array of strings"
+		[KACHE_OPT_BOOL] = "true or false",
+		[KACHE_OPT_STR] = "a string",
+		[KACHE_OPT_PATH] = "a string",
+		[KACHE_OPT_SIZE] = "a string such as \"50GiB\"",
+		[KACHE_OPT_UINT] = "a whole number",
+		[KACHE_OPT_ENUM] = "a string",
+		[KACHE_OPT_LIST] = "an array of strings",
 	};
 	const struct kache_option *o = &schema[id];
 	struct setting *s = &src->c->v[id];
 
 	if (src->project && o->flags & KACHE_OPT_NO_PROJECT)
-		return kache_fail(src->err, KACHE_E_INVALID,
-				  "%s:%u: a project file may not set %s; it belongs in the user's file or the environment",
-				  src->file, v->line, o->key);
+		return kache_fail(
+			src->err, KACHE_E_INVALID,
+			"%s:%u: a project file may not set %s; it belongs in the user's file or the environment",
+			src->file, v->line, o->key);
 	if (v->type == KACHE_TOML_STRING && strlen(v->text) != v->len)
-		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s holds a NUL character", src->file, v->line, o->key);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s holds a NUL character", src->file,
+				  v->line, o->key);
 	if (!type_fits(o->type, v))
-		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s is of type %s; it wants %s", src->file, v->line,
-				  o->key, kache_toml_type_name(v->type), wanted[o->type]);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s is of type %s; it wants %s",
+				  src->file, v->line, o->key, kache_toml_type_name(v->type),
+				  wanted[o->type]);
 	forget(s);
 	s->file = src->file;
 	s->line = v->line;
@@ -327,10 +343,12 @@ static int remote_pair(struct source *src, const struct kache_toml *v)
 
 	if (src->project || !value) {
 		free(value);
-		return kache_fail(src->err, KACHE_E_INVALID,
-				  src->project ? "%s:%u: a project file may not set cache.remote.%s"
-					       : "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
-				  src->file, v->line, v->key);
+		return kache_fail(
+			src->err, KACHE_E_INVALID,
+			src->project
+				? "%s:%u: a project file may not set cache.remote.%s"
+				: "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
+			src->file, v->line, v->key);
 	}
 	for (size_t i = 0; i < c->n_remote; i++) {
 		if (strcmp(c->remote[i].key, v->key))
@@ -359,8 +377,8 @@ static size_t option_below(const char *prefix, const char *key)
 {
 	size_t len = strlen(prefix), id = 0;
 
-	while (id < KACHE_CONF_COUNT &&
-	       (!schema[id].key || strncmp(schema[id].key, prefix, len) || strcmp(schema[id].key + len, key)))
+	while (id < KACHE_CONF_COUNT && (!schema[id].key || strncmp(schema[id].key, prefix, len) ||
+					 strcmp(schema[id].key + len, key)))
 		id++;
 	return id;
 }
@@ -373,7 +391,8 @@ static int apply_other(struct source *src, const struct kache_toml *v, const cha
 	KACHE_AUTO_FREE char *key = NULL;
 
 	if (!plain_key(v))
-		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file, v->line, v->key);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file,
+				  v->line, v->key);
 	if (v->type != KACHE_TOML_TABLE && !strcmp(prefix, "cache.remote."))
 		return remote_pair(src, v);
 	key = kache_asprintf("%s%s%s", prefix, v->key, v->type == KACHE_TOML_TABLE ? "." : "");
@@ -385,7 +404,8 @@ static int apply(struct source *src, const struct kache_toml *table, const char 
 {
 	for (const struct kache_toml *v = table->child; v; v = v->next) {
 		size_t id = plain_key(v) ? option_below(prefix, v->key) : KACHE_CONF_COUNT;
-		int rc = id < KACHE_CONF_COUNT ? from_value(src, (enum kache_conf_id)id, v) : apply_other(src, v, prefix);
+		int rc = id < KACHE_CONF_COUNT ? from_value(src, (enum kache_conf_id)id, v)
+					       : apply_other(src, v, prefix);
 
 		if (rc && problem(src))
 			return rc;
@@ -423,8 +443,8 @@ static int from_file(struct source *src, bool *found)
 	if (!rc)
 		return from_text(src, text.data, text.len);
 	if (rc == KACHE_E_TOOBIG)
-		return kache_fail(src->err, KACHE_E_INVALID, "configuration %s: larger than %d KiB", src->file,
-				  KACHE_CONF_FILE_MAX >> 10);
+		return kache_fail(src->err, KACHE_E_INVALID, "configuration %s: larger than %d KiB",
+				  src->file, KACHE_CONF_FILE_MAX >> 10);
 	/* A directory above that can't be searched hides nothing that could be meant for us. */
 	*found = errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && access(src->file, F_OK));
 	if (!*found)
@@ -520,7 +540,9 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 	if (!rc && !dir->text) {
 		set_text(dir, xdg("XDG_CACHE_HOME", ".cache", "kache"));
 		if (!dir->text)
-			rc = kache_fail(err, KACHE_E_INVALID, "no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
+			rc = kache_fail(
+				err, KACHE_E_INVALID,
+				"no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
 	}
 	if (rc) {
 		kache_conf_free(c);
@@ -535,7 +557,8 @@ size_t kache_conf_find(const char *key)
 	return option_below("", key);
 }
 
-size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project, kache_conf_report *report, void *ctx)
+size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project,
+			     kache_conf_report *report, void *ctx)
 {
 	struct kache_conf *c = kache_calloc(1, sizeof *c);
 	struct kache_error err;
@@ -593,8 +616,10 @@ char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 
 	if (schema[id].flags & KACHE_OPT_SECRET && s->text)
 		return kache_strdup("***");
+	if (schema[id].type == KACHE_OPT_BOOL)
+		return kache_strdup(s->flag ? "true" : "false");
 	if (schema[id].type != KACHE_OPT_LIST)
-		return kache_strdup(schema[id].type == KACHE_OPT_BOOL ? (s->flag ? "true" : "false") : s->text ? s->text : "");
+		return kache_strdup(s->text ? s->text : "");
 	for (size_t i = 0; i < s->list.n; i++)
 		kache_buf_fmt(&b, "%s%s", i ? ", " : "", s->list.v[i]);
 	return kache_buf_steal(&b);
@@ -602,12 +627,13 @@ char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 
 const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id)
 {
-	struct setting *s = (struct setting *)&c->v[id];	/* a text not made yet does not change the value */
+	struct setting *s = (struct setting *)&c->v[id]; /* a text not made yet does not change the value */
 
 	if (!s->file && !s->from_env)
 		return "default";
 	if (!s->origin)
-		s->origin = s->file ? kache_asprintf("%s:%u", s->file, s->line) : kache_asprintf("environment %s", schema[id].env);
+		s->origin = s->file ? kache_asprintf("%s:%u", s->file, s->line)
+				    : kache_asprintf("environment %s", schema[id].env);
 	return s->origin;
 }
 

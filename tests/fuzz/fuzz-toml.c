@@ -17,7 +17,8 @@ static void walk(const struct kache_toml *v, const char *text, size_t len, unsig
 	FUZZ_CHECK(v->line >= 1 && v->line <= lines);
 	FUZZ_CHECK(v->from <= v->to && v->to <= len);
 	if (v->type == KACHE_TOML_STRING)
-		FUZZ_CHECK(v->to - v->from >= 2 && text[v->from] == text[v->to - 1] && v->text && !v->text[v->len]);
+		FUZZ_CHECK(v->to - v->from >= 2 && text[v->from] == text[v->to - 1] && v->text &&
+			   !v->text[v->len]);
 	for (const struct kache_toml *e = v->child; e; e = e->next) {
 		FUZZ_CHECK(v->type != KACHE_TOML_TABLE || (e->key && !e->key[e->key_len]));
 		FUZZ_CHECK(e->next || v->last == e);
@@ -35,7 +36,8 @@ static void edit(const char *text, size_t len, const char *key)
 	int rc = kache_toml_edit(text, len, key, "\"new\"", &out, &err);
 
 	if (rc) {	/* only a name that is taken by something else is a reason */
-		FUZZ_CHECK(rc == KACHE_E_INVALID && (strstr(err.text, "is a table") || strstr(err.text, "is no table")));
+		FUZZ_CHECK(rc == KACHE_E_INVALID &&
+			   (strstr(err.text, "is a table") || strstr(err.text, "is no table")));
 		return;
 	}
 	FUZZ_CHECK(!kache_toml_parse(out.data, out.len, &root, &err));

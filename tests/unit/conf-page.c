@@ -6,12 +6,22 @@
 #include "conf/conf.h"
 #include "tap.h"
 
+static const char *bool_word(const char *text)
+{
+	return kache_parse_bool(text) ? "true" : "false";
+}
+
 /* "=item C<key>, C<VARIABLE>\n\nSwitch. Default C<true>. Not in a project's file.\n" */
 static char *wanted(const struct kache_option *o)
 {
 	static const char *const types[] = {
-		[KACHE_OPT_BOOL] = "Switch", [KACHE_OPT_STR] = "Text", [KACHE_OPT_PATH] = "Path", [KACHE_OPT_SIZE] = "Size",
-		[KACHE_OPT_UINT] = "Whole number ", [KACHE_OPT_ENUM] = "One of ", [KACHE_OPT_LIST] = "List",
+		[KACHE_OPT_BOOL] = "Switch",
+		[KACHE_OPT_STR] = "Text",
+		[KACHE_OPT_PATH] = "Path",
+		[KACHE_OPT_SIZE] = "Size",
+		[KACHE_OPT_UINT] = "Whole number ",
+		[KACHE_OPT_ENUM] = "One of ",
+		[KACHE_OPT_LIST] = "List",
 	};
 	struct kache_buf b = KACHE_BUF_INIT;
 
@@ -31,7 +41,7 @@ static char *wanted(const struct kache_option *o)
 	}
 	kache_buf_ch(&b, '.');
 	if (o->def)
-		kache_buf_fmt(&b, " Default C<%s>.", o->type != KACHE_OPT_BOOL ? o->def : kache_parse_bool(o->def) ? "true" : "false");
+		kache_buf_fmt(&b, " Default C<%s>.", o->type == KACHE_OPT_BOOL ? bool_word(o->def) : o->def);
 	if (o->flags & KACHE_OPT_NO_PROJECT)
 		kache_buf_str(&b, " Not in a project's file.");
 	kache_buf_ch(&b, '\n');
@@ -54,7 +64,8 @@ int main(void)
 		KACHE_AUTO_FREE char *text = wanted(o);
 
 		if (!ok(strstr(page.data, text) != NULL, "the page has %s", o->key ? o->key : o->env))
-			printf("# wanted %.*s\n# and %s", (int)strcspn(text + 1, "\n"), text + 1, strstr(text, "\n\n") + 2);
+			printf("# wanted %.*s\n# and %s", (int)strcspn(text + 1, "\n"), text + 1,
+			       strstr(text, "\n\n") + 2);
 	}
 	for (const char *p = page.data; (p = strstr(p, "\n=item C<")); p++)
 		items++;
