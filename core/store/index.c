@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define INDEX_VERSION "1"
+#define INDEX_VERSION 1
+#define SET_VERSION "PRAGMA user_version=1"
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS entries(key BLOB PRIMARY KEY, invocation BLOB, crate TEXT, package TEXT, kind TEXT,"
@@ -70,9 +71,9 @@ static int open_db(struct kache_index *x, const char *path, struct kache_error *
 	if (q && sqlite3_step(q) == SQLITE_ROW)
 		version = sqlite3_column_int(q, 0);
 	sqlite3_finalize(q);
-	if (version > atoi(INDEX_VERSION))
+	if (version > INDEX_VERSION)
 		return kache_fail(err, KACHE_E_CORRUPT, "index of %s is of a newer version", x->store->root);
-	if (kache_index_exec(x, schema, err) || kache_index_exec(x, "PRAGMA user_version=" INDEX_VERSION, err))
+	if (kache_index_exec(x, schema, err) || kache_index_exec(x, SET_VERSION, err))
 		return KACHE_E_CORRUPT;
 	return KACHE_OK;
 }
