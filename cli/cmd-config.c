@@ -45,7 +45,61 @@ static bool is_remote_key(const char *key)
 {
 	static const char bare[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
-	return kache_starts(key, REMOTE) && key[strlen(REMOTE)] && !key[strlen(REMOTE) + strspn(key + strlen(REMOTE), bare)];
+	return kache_starts(key, REMOTE) && key[strlen(REMOTE)] &&
+	       !key[strlen(REMOTE) + strspn(key + strlen(REMOTE), bare)];
+}
+
+/* What a backend's options hide, by their usual names: the backend itself is not loaded for this. */
+static bool is_secret(const char *name, size_t len)
+{
+	static const char *const patterns[] = {
+		"*secret*", "*password*", "*passwd*", "*token*", "*access[-_]key*"
+	};
+	KACHE_AUTO_FREE char *copy = kache_strndup(name, len);
+
+	for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+		if (kache_glob(patterns[i], copy))
+			return true;
+	return false;
+}
+
+/* The URL with the password of its user part and secret parameters as "***"; fresh memory. */
+static char *show_url(const char *url)
+{
+	struct kache_buf b = KACHE_BUF_INIT;
+	const char *host = strstr(url, "://"), *at;
+	size_t authority = host ? strcspn(host + 3, "/?#") : 0, user;
+
+	at = host ? memrchr(host + 3, '@', authority) : NULL;
+	user = at ? strcspn(host + 3, ":") : 0;
+	if (at && host + 3 + user < at) {
+		kache_buf_add(&b, url, (size_t)(host + 3 - url) + user + 1);
+		kache_buf_str(&b, "***");
+		url = at;
+	}
+	kache_buf_add(&b, url, strcspn(url, "?"));
+	for (url += strcspn(url, "?"); *url;) {		/* at '?' or '&' */
+		size_t n = 1 + strcspn(url + 1, "&"), name = strcspn(url + 1, "=&");
+
+		if (url[1 + name] == '=' && is_secret(url + 1, name))
+			kache_buf_fmt(&b, "%.*s=***", (int)name + 1, url);
+		else
+			kache_buf_add(&b, url, n);
+		url += n;
+	}
+	return kache_buf_steal(&b);
+}
+
+static char *show(const struct kache_conf *c, enum kache_conf_id id)
+{
+	KACHE_AUTO_FREE char *value = kache_conf_show(c, id);
+
+	return id == KACHE_CONF_REMOTE_URL ? show_url(value) : kache_strdup(value);
+}
+
+static const char *show_pair(const struct kache_conf_pair *p)
+{
+	return is_secret(p->key, strlen(p->key)) ? "***" : p->value;
 }
 
 static int unknown(const char *name)
@@ -72,10 +126,11 @@ static void print_rows(struct kache_buf *b, const struct row *rows, size_t n)
 		size_t v = strlen(rows[i].value);
 
 		name = strlen(rows[i].name) > name ? strlen(rows[i].name) : name;
-		value = v > value && v <= 40 ? v : value;	/* one long value does not widen the table */
+		value = v > value && v <= 40 ? v : value; /* one long value does not widen the table */
 	}
 	for (size_t i = 0; i < n; i++)
-		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value, rows[i].origin);
+		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value,
+			      rows[i].origin);
 }
 
 static int list_text(const struct kache_conf *c)
@@ -91,10 +146,10 @@ static int list_text(const struct kache_conf *c)
 	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
 		enum kache_conf_id id = (enum kache_conf_id)i;
 
-		rows[n++] = (struct row){ name_of(i), kache_conf_origin(c, id), kache_conf_show(c, id) };
+		rows[n++] = (struct row){ name_of(i), kache_conf_origin(c, id), show(c, id) };
 	}
 	for (size_t i = 0; i < n_pairs; i++)
-		rows[n++] = (struct row){ names.v[i], pairs[i].origin, kache_strdup(pairs[i].value) };
+		rows[n++] = (struct row){ names.v[i], pairs[i].origin, kache_strdup(show_pair(&pairs[i])) };
 	print_rows(&b, rows, n);
 	while (n)
 		free(rows[--n].value);
@@ -106,7 +161,7 @@ static void json_value(struct kache_json *j, const struct kache_conf *c, enum ka
 {
 	const struct kache_option *o = kache_conf_schema(id);
 	const struct kache_strs *list = kache_conf_list(c, id);
-	const char *text = kache_conf_str(c, id);
+	KACHE_AUTO_FREE char *text = kache_conf_str(c, id) ? show(c, id) : NULL;
 
 	switch (o->type) {
 	case KACHE_OPT_BOOL:
@@ -123,7 +178,7 @@ static void json_value(struct kache_json *j, const struct kache_conf *c, enum ka
 		kache_json_close(j, ']');
 		break;
 	default:
-		kache_json_str(j, "value", text && o->flags & KACHE_OPT_SECRET ? "***" : text);
+		kache_json_str(j, "value", text);
 	}
 }
 
@@ -166,7 +221,7 @@ static int list_json(const struct kache_conf *c)
 	for (size_t i = 0; i < n; i++) {
 		kache_json_open(&j, NULL, '{');
 		kache_json_str(&j, "key", pairs[i].key);
-		kache_json_str(&j, "value", pairs[i].value);
+		kache_json_str(&j, "value", show_pair(&pairs[i]));
 		kache_json_str(&j, "origin", pairs[i].origin);
 		kache_json_close(&j, '}');
 	}
@@ -183,7 +238,8 @@ static int list(int argc, char **argv)
 	int status;
 
 	if (argc > 1 && !json)
-		return kache_cli_usage(&kache_cmd_config, "list takes --json and nothing else, not '%s'", argv[argc - 1]);
+		return kache_cli_usage(&kache_cmd_config, "list takes --json and nothing else, not '%s'",
+				       argv[argc - 1]);
 	status = kache_cli_conf(&c);
 	if (status)
 		return status;
@@ -208,7 +264,7 @@ static int print_one(const struct kache_conf *c, const char *name)
 		return kache_cli_print(&b);
 	}
 	if (id < KACHE_CONF_COUNT) {
-		KACHE_AUTO_FREE char *value = kache_conf_show(c, (enum kache_conf_id)id);
+		KACHE_AUTO_FREE char *value = show(c, (enum kache_conf_id)id);
 
 		if (*value)
 			kache_buf_fmt(&b, "%s\n", value);
@@ -217,7 +273,7 @@ static int print_one(const struct kache_conf *c, const char *name)
 	for (size_t i = 0; i < n; i++) {
 		if (!is_remote_key(name) || strcmp(name + strlen(REMOTE), pairs[i].key))
 			continue;
-		kache_buf_fmt(&b, "%s\n", pairs[i].value);
+		kache_buf_fmt(&b, "%s\n", show_pair(&pairs[i]));
 		return kache_cli_print(&b);
 	}
 	return is_remote_key(name) ? KACHE_EXIT_OK : unknown(name);
@@ -340,7 +396,8 @@ struct assignment {
 /* What is wrong with the assignment is said; or its value is written to out as TOML. */
 static int value_of(const struct assignment *a, struct kache_buf *out)
 {
-	const struct kache_option *o = a->id < KACHE_CONF_COUNT ? kache_conf_schema((enum kache_conf_id)a->id) : NULL;
+	const struct kache_option *o =
+		a->id < KACHE_CONF_COUNT ? kache_conf_schema((enum kache_conf_id)a->id) : NULL;
 	struct kache_error err;
 
 	if (o && o->type == KACHE_OPT_LIST) {
@@ -372,10 +429,14 @@ static int target_of(const struct assignment *a, const char *cwd, char **file)
 	if (!a->project) {
 		*file = kache_conf_user_file(&named);
 		return *file ? KACHE_EXIT_OK
-			     : kache_cli_fail("no user file: none of KACHE_CONFIG, XDG_CONFIG_HOME, HOME is set");
+			     : kache_cli_fail(
+				       "no user file: none of KACHE_CONFIG, XDG_CONFIG_HOME, HOME is set");
 	}
-	if (a->id == KACHE_CONF_COUNT || kache_conf_schema((enum kache_conf_id)a->id)->flags & KACHE_OPT_NO_PROJECT)
-		return kache_cli_fail("a project file may not set %s; it belongs in the user's file or the environment", a->key);
+	if (a->id == KACHE_CONF_COUNT ||
+	    kache_conf_schema((enum kache_conf_id)a->id)->flags & KACHE_OPT_NO_PROJECT)
+		return kache_cli_fail(
+			"a project file may not set %s; it belongs in the user's file or the environment",
+			a->key);
 	*file = project_file(cwd);
 	if (!*file)
 		*file = kache_path_join(cwd, KACHE_CONF_PROJECT_FILE);
@@ -413,7 +474,8 @@ static void note_override(const struct assignment *a, const char *file)
 	}
 	from = kache_conf_origin_file(c, (enum kache_conf_id)a->id, &line);
 	if (!from || strcmp(from, file))
-		fprintf(stderr, "kache: note: here, %s overrides it\n", kache_conf_origin(c, (enum kache_conf_id)a->id));
+		fprintf(stderr, "kache: note: here, %s overrides it\n",
+			kache_conf_origin(c, (enum kache_conf_id)a->id));
 	kache_conf_free(c);
 }
 
@@ -435,7 +497,8 @@ static int assign(const struct assignment *a)
 	if (kache_toml_edit(old.data, old.len, a->key, value.data, &text, &err))
 		return kache_cli_fail("%s: %s; nothing was changed", file, err.text);
 	if (text.len > KACHE_CONF_FILE_MAX)
-		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file, KACHE_CONF_FILE_MAX >> 10);
+		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file,
+				      KACHE_CONF_FILE_MAX >> 10);
 	status = replace(file, &text, a->project);
 	if (!status)
 		note_override(a, file);

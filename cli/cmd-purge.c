@@ -66,7 +66,7 @@ static int remove_files(const struct kache_store *s, const char *dir, const char
 static int remove_records(const struct kache_store *s)
 {
 	static const struct { const char *dir, *pattern; } what[] = {
-		{ "", "index.db-*" }, { "", "index.db*" }, { "", "inputs.map" }, { "events", "*.jsonl" },
+		{ "", "index.db-*" }, { "", "index.db*" }, { "", "inputs.map" }, { "events", "*.jsonl" }, { "compilers", "*" },
 	};
 	int rc = KACHE_EXIT_OK;
 

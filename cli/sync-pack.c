@@ -168,7 +168,8 @@ static int take_meta(void *arg, const char *meta, size_t len, struct kache_pack_
 		const struct kache_output *o = &im->e.outputs[i];
 
 		for (size_t k = 0; k < *n; k++)
-			if (o->role != KACHE_ROLE_DEPINFO && kache_hash_eq(&o->blob, &(*blobs)[k].hash) && o->size != (*blobs)[k].size)
+			if (o->role != KACHE_ROLE_DEPINFO && kache_hash_eq(&o->blob, &(*blobs)[k].hash) &&
+			    o->size != (*blobs)[k].size)
 				return kache_fail(err, KACHE_E_CORRUPT, "meta.json gives one blob two sizes");
 	}
 	im->n = *n;

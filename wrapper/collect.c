@@ -73,7 +73,7 @@ static bool system_noise(const char *path)
 	static const char *const dirs[] = {
 		"/proc", "/sys", "/dev", "/run", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
 		"/usr/lib/x86_64-linux-gnu/gconv", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.nohwcap",
-		"/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
+		"/etc/localtime", "/etc/malloc.conf", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
 		"/lib/terminfo", "/usr/share/terminfo", NULL
 	};
 
@@ -335,6 +335,8 @@ static int add_depinfo(struct collector *k)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 
+	if (k->c->args.to_stdout && k->run->observed)
+		return KACHE_OK;
 	if (!k->run->depinfo || kache_file_read(k->run->depinfo, 64 << 20, &text) ||
 	    kache_depinfo_parse(text.data, text.len, &k->deps))
 		return give_up(k, "no-dep-info", NULL);
@@ -366,9 +368,9 @@ static bool written(const struct collector *k, const char *path)
 
 static bool in_out_dir(const struct collector *k, const char *path)
 {
-	KACHE_AUTO_FREE char *out = kache_path_absolute(k->c->cwd, k->c->args.out_dir);
+	KACHE_AUTO_FREE char *out = k->c->args.out_dir ? kache_path_absolute(k->c->cwd, k->c->args.out_dir) : NULL;
 
-	return kache_path_below(path, out, NULL);
+	return out && kache_path_below(path, out, NULL);
 }
 
 /* What was read but is no input. */
@@ -465,7 +467,7 @@ static int add_environment(struct collector *k)
 
 	if (macro_may_read(k, NULL))
 		return put_now(k, KACHE_INPUT_ENVIRON, "");
-	if (!k->macros && !k->linked)
+	if (!k->macros && !k->linked && k->have_deps)
 		return KACHE_OK;	/* rustc alone: dep-info has reported what counts */
 	for (size_t i = 0; i < seen->env.n; i++)	/* what dep-info reports is added from there */
 		if (!kache_env_noise(seen->env.v[i]) && !reported(k, seen->env.v[i]) && put_now(k, KACHE_INPUT_ENV, seen->env.v[i]))

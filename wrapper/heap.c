@@ -5,13 +5,14 @@
  * their own allocators. */
 #include "config.h"
 
+#include <stdlib.h>	/* tells whose C library it is */
+
 #if !defined __GLIBC__ && defined __linux__
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 

@@ -164,9 +164,12 @@ static int add_streams(struct publisher *p)
 	/* The job server's troubles are of one moment (rustc_data_structures::jobserver). */
 	if (r->err.len && memmem(r->err.data, r->err.len, "jobserver", 9))
 		return refuse(p, "jobserver-message", NULL);
-	if (!kache_text_pack(&p->c->tokens, KACHE_TEXT_STREAM, p->c->args.out_dir, r->out.data ? r->out.data : "", r->out.len,
-			     &out) ||
-	    !kache_text_pack(&p->c->tokens, KACHE_TEXT_STREAM, p->c->args.out_dir, r->err.data ? r->err.data : "", r->err.len,
+	if (p->c->args.to_stdout)	/* an output, and no text */
+		kache_buf_add(&out, r->out.data ? r->out.data : "", r->out.len);
+	else if (!kache_text_pack(&p->c->tokens, KACHE_TEXT_STREAM, p->c->args.out_dir, r->out.data ? r->out.data : "",
+				  r->out.len, &out))
+		return refuse(p, "output-control-bytes", NULL);
+	if (!kache_text_pack(&p->c->tokens, KACHE_TEXT_STREAM, p->c->args.out_dir, r->err.data ? r->err.data : "", r->err.len,
 			     &err))
 		return refuse(p, "output-control-bytes", NULL);
 	p->e.out_len = out.len;
@@ -226,7 +229,7 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 
 	describe(&p, m);
 	collect_raw(&p, m);
-	if (c->args.class == KACHE_RUST_COMPILE && !WEXITSTATUS(run->status)) {
+	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout && !WEXITSTATUS(run->status)) {
 		if (c->args.json_artifacts)
 			names_from_notices(&p, &names);
 		else

@@ -98,8 +98,11 @@ int kache_result_replay(struct kache_call *c, const struct kache_entry *e)
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT, err = KACHE_BUF_INIT;
 	int rc;
 
-	if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->out, e->out_len, &out) ||
-	    !kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->err, e->err_len, &err))
+	if (c->args.to_stdout)
+		kache_buf_add(&out, e->out, e->out_len);
+	else if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->out, e->out_len, &out))
+		return KACHE_E_CORRUPT;
+	if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->err, e->err_len, &err))
 		return KACHE_E_CORRUPT;
 	rc = e->n_outputs ? place(c, e) : KACHE_OK;
 	if (rc)

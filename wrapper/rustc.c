@@ -131,7 +131,9 @@ static bool is_probe(const struct kache_call *c)
 	const char *out = getenv("OUT_DIR");
 	KACHE_AUTO_FREE char *dir = c->args.out_dir ? kache_path_absolute(c->cwd, c->args.out_dir) : NULL;
 
-	return out && dir && !c->args.json_artifacts && kache_path_below(dir, out, NULL);
+	if (!out || c->args.json_artifacts)
+		return false;
+	return c->args.to_stdout || (dir && kache_path_below(dir, out, NULL));
 }
 
 static bool read_input(struct kache_call *c)
@@ -354,7 +356,8 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 	int status;
 
 	fresh_clock();
-	if (c->args.class == KACHE_RUST_COMPILE) {
+	/* With -o - a second kind of output would go to a file: there the observer alone tells the inputs. */
+	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout) {
 		run.own_depinfo = !(c->args.emit & KACHE_EMIT_DEPINFO);
 		run.depinfo = run.own_depinfo ? kache_store_temp(c->store)
 			: kache_asprintf("%s/%s%s.d", c->args.out_dir, c->args.crate,

@@ -13,21 +13,26 @@
 #include <unistd.h>
 
 static const struct kache_option schema[] = {
-#define KACHE_OPTION(id, key, env, type, def, values, flags, help) { key, env, type, def, values, flags, help },
+#define KACHE_OPTION(id, key, env, type, def, values, flags, help) \
+	{ key, env, type, def, values, flags, help },
 #include "conf/options.def"
 #undef KACHE_OPTION
 };
 
+/* This is filled on every compile: what only people ask for, the origin as text, is made when asked. */
 struct setting {
-	char *text;			/* as written; NULL: unset */
-	bool flag;
+	const char *text;		/* as written; NULL: unset. The schema's default, or owned */
+	char *owned;
+	bool flag, from_env;
 	uint64_t number;
 	struct kache_strs list;
-	char *origin, *file;
+	const char *file;		/* in kache_conf.files; NULL: not from a file */
 	unsigned line;
+	char *origin;
 };
 
 struct kache_conf {
+	struct kache_strs files;
 	struct setting v[KACHE_CONF_COUNT];
 	struct kache_conf_pair *remote;
 	size_t n_remote;
@@ -40,9 +45,8 @@ const struct kache_option *kache_conf_schema(enum kache_conf_id id)
 
 static void forget(struct setting *s)
 {
-	free(s->text);
+	free(s->owned);
 	free(s->origin);
-	free(s->file);
 	kache_strs_release(&s->list);
 	*s = (struct setting){ 0 };
 }
@@ -59,6 +63,7 @@ void kache_conf_free(struct kache_conf *c)
 		free(c->remote[i].origin);
 	}
 	free(c->remote);
+	kache_strs_release(&c->files);
 	free(c);
 }
 
@@ -113,21 +118,31 @@ static void split(struct kache_strs *list, const char *text, char separator)
 	}
 }
 
-static bool absolute_path(struct setting *s)
+static void set_text(struct setting *s, char *text)
 {
-	char *path = home_path(s->text);
-
-	free(s->text);
-	s->text = path;
-	return path[0] == '/';
+	free(s->owned);
+	s->text = s->owned = text;
 }
 
-/* Text into the typed members. where: "file:line" or the variable; NULL: not said. */
-static int interpret(const struct kache_option *o, struct setting *s, const char *where, struct kache_error *err)
+static int bad_value(const struct kache_option *o, const struct setting *s, const char *words,
+		     struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *where = s->file ? kache_asprintf("%s:%u: ", s->file, s->line)
+				    : kache_asprintf(s->from_env ? "%s: " : "", o->env);
+
+	return kache_fail(err, KACHE_E_INVALID, "%s%s is '%s'; accepted are %s%s", where,
+			  o->key ? o->key : o->env, s->text, words ? words : "",
+			  o->values ? o->values : "");
+}
+
+/* Text into the typed members. */
+static int interpret(const struct kache_option *o, struct setting *s, struct kache_error *err)
 {
 	static const char *const accepted[] = {
-		[KACHE_OPT_BOOL] = "true and false", [KACHE_OPT_PATH] = "absolute paths",
-		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB", [KACHE_OPT_UINT] = "whole numbers ",
+		[KACHE_OPT_BOOL] = "true and false",
+		[KACHE_OPT_PATH] = "absolute paths",
+		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB",
+		[KACHE_OPT_UINT] = "whole numbers ",
 	};
 	const char *words = (size_t)o->type < sizeof accepted / sizeof *accepted ? accepted[o->type] : NULL;
 	bool good = true;
@@ -149,32 +164,54 @@ static int interpret(const struct kache_option *o, struct setting *s, const char
 		good = in_words(o->values, s->text);
 		break;
 	case KACHE_OPT_PATH:
-		good = absolute_path(s);
+		set_text(s, home_path(s->text));
+		good = s->text[0] == '/';
 		break;
 	case KACHE_OPT_STR:
 	case KACHE_OPT_LIST:
 		break;
 	}
-	if (good)
-		return KACHE_OK;
-	return kache_fail(err, KACHE_E_INVALID, "%s%s%s is '%s'; accepted are %s%s", where ? where : "", where ? ": " : "",
-			  o->key ? o->key : o->env, s->text, words ? words : "", o->values ? o->values : "");
+	return good ? KACHE_OK : bad_value(o, s, words, err);
 }
 
-static int from_variable(struct kache_conf *c, enum kache_conf_id id, struct kache_error *err)
+static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char *value,
+			 struct kache_error *err)
 {
 	const struct kache_option *o = &schema[id];
-	const char *value = o->env ? getenv(o->env) : NULL;
 	struct setting *s = &c->v[id];
 
-	if (!value || !*value)
-		return KACHE_OK;
 	forget(s);
-	s->text = kache_strdup(value);
-	s->origin = kache_asprintf("environment %s", o->env);
+	set_text(s, kache_strdup(value));
+	s->from_env = true;
 	if (o->type == KACHE_OPT_LIST)
 		split(&s->list, value, strstr(o->env, "PATH") || strstr(o->env, "DIR") ? ':' : ',');
-	return interpret(o, s, o->env, err);
+	return interpret(o, s, err);
+}
+
+/* One walk over the environment, which is long under cargo, in place of a search for each option. */
+static int from_environment(struct kache_conf *c, kache_conf_report *report, void *ctx, size_t *problems,
+			    struct kache_error *err)
+{
+	for (char **e = environ; *e; e++) {
+		const char *value = strchr(*e, '=');
+
+		if (strncmp(*e, "KACHE_", 6) || !value || !*++value)
+			continue;
+		for (size_t id = 0; id < KACHE_CONF_COUNT; id++) {
+			size_t len = (size_t)(value - 1 - *e);
+
+			if (!schema[id].env || strncmp(schema[id].env, *e, len) || schema[id].env[len])
+				continue;
+			if (!from_variable(c, (enum kache_conf_id)id, value, err))
+				break;
+			++*problems;
+			if (!report)
+				return KACHE_E_INVALID;
+			report(ctx, err->text);
+			break;
+		}
+	}
+	return KACHE_OK;
 }
 
 /* A file being applied. With report, its problems go there one by one and the rest is still read;
@@ -219,8 +256,10 @@ static int unknown_key(struct source *src, const char *key, unsigned line)
 	const char *best = kache_conf_nearest(key);
 
 	if (best)
-		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?", src->file, line, key, best);
-	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all", src->file, line, key);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; did you mean %s?",
+				  src->file, line, key, best);
+	return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key %s; `kache config list` shows all",
+			  src->file, line, key);
 }
 
 static char *scalar_text(const struct kache_toml *v)
@@ -261,34 +300,40 @@ static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
 static int from_value(struct source *src, enum kache_conf_id id, const struct kache_toml *v)
 {
 	static const char *const wanted[] = {
-		"true or false", "a string", "a string", "a string such as \"50GiB\"", "a whole number", "a string",
-		"an array of strings"
+		[KACHE_OPT_BOOL] = "true or false",
+		[KACHE_OPT_STR] = "a string",
+		[KACHE_OPT_PATH] = "a string",
+		[KACHE_OPT_SIZE] = "a string such as \"50GiB\"",
+		[KACHE_OPT_UINT] = "a whole number",
+		[KACHE_OPT_ENUM] = "a string",
+		[KACHE_OPT_LIST] = "an array of strings",
 	};
 	const struct kache_option *o = &schema[id];
 	struct setting *s = &src->c->v[id];
-	KACHE_AUTO_FREE char *where = kache_asprintf("%s:%u", src->file, v->line);
 
 	if (src->project && o->flags & KACHE_OPT_NO_PROJECT)
-		return kache_fail(src->err, KACHE_E_INVALID,
-				  "%s: a project file may not set %s; it belongs in the user's file or the environment", where,
-				  o->key);
+		return kache_fail(
+			src->err, KACHE_E_INVALID,
+			"%s:%u: a project file may not set %s; it belongs in the user's file or the environment",
+			src->file, v->line, o->key);
 	if (v->type == KACHE_TOML_STRING && strlen(v->text) != v->len)
-		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s holds a NUL character", where, o->key);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s holds a NUL character", src->file,
+				  v->line, o->key);
 	if (!type_fits(o->type, v))
-		return kache_fail(src->err, KACHE_E_INVALID, "%s: %s is of type %s; it wants %s", where, o->key,
-				  kache_toml_type_name(v->type), wanted[o->type]);
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s is of type %s; it wants %s",
+				  src->file, v->line, o->key, kache_toml_type_name(v->type),
+				  wanted[o->type]);
 	forget(s);
-	s->origin = kache_strdup(where);
-	s->file = kache_strdup(src->file);
+	s->file = src->file;
 	s->line = v->line;
 	if (o->type == KACHE_OPT_LIST) {
 		for (const struct kache_toml *e = v->child; e; e = e->next)
 			kache_strs_take(&s->list, home_path(e->text));
-		s->text = kache_strdup("");
+		s->text = "";
 		return KACHE_OK;
 	}
-	s->text = scalar_text(v);
-	return interpret(o, s, where, src->err);
+	set_text(s, scalar_text(v));
+	return interpret(o, s, src->err);
 }
 
 static int remote_pair(struct source *src, const struct kache_toml *v)
@@ -298,10 +343,12 @@ static int remote_pair(struct source *src, const struct kache_toml *v)
 
 	if (src->project || !value) {
 		free(value);
-		return kache_fail(src->err, KACHE_E_INVALID,
-				  src->project ? "%s:%u: a project file may not set cache.remote.%s"
-					       : "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
-				  src->file, v->line, v->key);
+		return kache_fail(
+			src->err, KACHE_E_INVALID,
+			src->project
+				? "%s:%u: a project file may not set cache.remote.%s"
+				: "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
+			src->file, v->line, v->key);
 	}
 	for (size_t i = 0; i < c->n_remote; i++) {
 		if (strcmp(c->remote[i].key, v->key))
@@ -325,23 +372,41 @@ static bool plain_key(const struct kache_toml *v)
 	return !memchr(v->key, '.', v->key_len) && !memchr(v->key, '\0', v->key_len);
 }
 
+/* The option of a key below a table's; prefix ends in a dot. */
+static size_t option_below(const char *prefix, const char *key)
+{
+	size_t len = strlen(prefix), id = 0;
+
+	while (id < KACHE_CONF_COUNT && (!schema[id].key || strncmp(schema[id].key, prefix, len) ||
+					 strcmp(schema[id].key + len, key)))
+		id++;
+	return id;
+}
+
+static int apply(struct source *src, const struct kache_toml *table, const char *prefix);
+
+/* A key that no option has: a table of options, one for the backend, or a mistake. */
+static int apply_other(struct source *src, const struct kache_toml *v, const char *prefix)
+{
+	KACHE_AUTO_FREE char *key = NULL;
+
+	if (!plain_key(v))
+		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file,
+				  v->line, v->key);
+	if (v->type != KACHE_TOML_TABLE && !strcmp(prefix, "cache.remote."))
+		return remote_pair(src, v);
+	key = kache_asprintf("%s%s%s", prefix, v->key, v->type == KACHE_TOML_TABLE ? "." : "");
+	return v->type == KACHE_TOML_TABLE ? apply(src, v, key) : unknown_key(src, key, v->line);
+}
+
+/* prefix: the table's key with a dot behind it, "" for the root. */
 static int apply(struct source *src, const struct kache_toml *table, const char *prefix)
 {
 	for (const struct kache_toml *v = table->child; v; v = v->next) {
-		KACHE_AUTO_FREE char *key = kache_asprintf("%s%s%s", prefix, *prefix ? "." : "", v->key);
-		size_t id = plain_key(v) ? kache_conf_find(key) : KACHE_CONF_COUNT;
-		int rc;
+		size_t id = plain_key(v) ? option_below(prefix, v->key) : KACHE_CONF_COUNT;
+		int rc = id < KACHE_CONF_COUNT ? from_value(src, (enum kache_conf_id)id, v)
+					       : apply_other(src, v, prefix);
 
-		if (id < KACHE_CONF_COUNT)
-			rc = from_value(src, (enum kache_conf_id)id, v);
-		else if (!plain_key(v))
-			rc = kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file, v->line, v->key);
-		else if (v->type == KACHE_TOML_TABLE)
-			rc = apply(src, v, key);
-		else if (!strcmp(prefix, "cache.remote"))
-			rc = remote_pair(src, v);
-		else
-			rc = unknown_key(src, key, v->line);
 		if (rc && problem(src))
 			return rc;
 	}
@@ -353,6 +418,9 @@ static int from_text(struct source *src, const char *text, size_t len)
 	struct kache_error syntax;
 	struct kache_toml *root;
 	int rc;
+
+	kache_strs_add(&src->c->files, src->file);
+	src->file = src->c->files.v[src->c->files.n - 1];
 
 	if (kache_toml_parse(text, len, &root, &syntax)) {	/* "line N: what" */
 		kache_fail(src->err, KACHE_E_INVALID, "%s:%s", src->file, syntax.text + strlen("line "));
@@ -375,8 +443,8 @@ static int from_file(struct source *src, bool *found)
 	if (!rc)
 		return from_text(src, text.data, text.len);
 	if (rc == KACHE_E_TOOBIG)
-		return kache_fail(src->err, KACHE_E_INVALID, "configuration %s: larger than %d KiB", src->file,
-				  KACHE_CONF_FILE_MAX >> 10);
+		return kache_fail(src->err, KACHE_E_INVALID, "configuration %s: larger than %d KiB",
+				  src->file, KACHE_CONF_FILE_MAX >> 10);
 	/* A directory above that can't be searched hides nothing that could be meant for us. */
 	*found = errno != ENOENT && errno != ENOTDIR && !(errno == EACCES && access(src->file, F_OK));
 	if (!*found)
@@ -450,9 +518,8 @@ static int from_files(struct kache_conf *c, const char *cwd, struct kache_error 
 static int defaults(struct kache_conf *c, struct kache_error *err)
 {
 	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
-		c->v[i].text = schema[i].def ? kache_strdup(schema[i].def) : NULL;
-		c->v[i].origin = kache_strdup("default");
-		if (c->v[i].text && interpret(&schema[i], &c->v[i], "default", err))
+		c->v[i].text = schema[i].def;
+		if (c->v[i].text && interpret(&schema[i], &c->v[i], err))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -462,17 +529,20 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 {
 	struct kache_conf *c = kache_calloc(1, sizeof *c);
 	struct setting *dir = &c->v[KACHE_CONF_CACHE_DIR];
+	size_t problems = 0;
 	int rc = defaults(c, err);
 
 	*out = NULL;
 	if (!rc)
 		rc = from_files(c, cwd, err);
-	for (size_t i = 0; i < KACHE_CONF_COUNT && !rc; i++)
-		rc = from_variable(c, (enum kache_conf_id)i, err);
+	if (!rc)
+		rc = from_environment(c, NULL, NULL, &problems, err);
 	if (!rc && !dir->text) {
-		dir->text = xdg("XDG_CACHE_HOME", ".cache", "kache");
+		set_text(dir, xdg("XDG_CACHE_HOME", ".cache", "kache"));
 		if (!dir->text)
-			rc = kache_fail(err, KACHE_E_INVALID, "no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
+			rc = kache_fail(
+				err, KACHE_E_INVALID,
+				"no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
 	}
 	if (rc) {
 		kache_conf_free(c);
@@ -484,14 +554,11 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 
 size_t kache_conf_find(const char *key)
 {
-	size_t id = 0;
-
-	while (id < KACHE_CONF_COUNT && (!schema[id].key || strcmp(schema[id].key, key)))
-		id++;
-	return id;
+	return option_below("", key);
 }
 
-size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project, kache_conf_report *report, void *ctx)
+size_t kache_conf_check_text(const char *file, const char *text, size_t len, bool project,
+			     kache_conf_report *report, void *ctx)
 {
 	struct kache_conf *c = kache_calloc(1, sizeof *c);
 	struct kache_error err;
@@ -508,20 +575,15 @@ size_t kache_conf_check_environment(kache_conf_report *report, void *ctx)
 	struct kache_error err;
 	size_t problems = 0;
 
-	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
-		if (!from_variable(c, (enum kache_conf_id)i, &err))
-			continue;
-		report(ctx, err.text);
-		problems++;
-	}
+	(void)from_environment(c, report, ctx, &problems, &err);
 	kache_conf_free(c);
 	return problems;
 }
 
 int kache_conf_check_value(enum kache_conf_id id, const char *text, struct kache_error *err)
 {
-	struct setting s = { .text = kache_strdup(text) };
-	int rc = interpret(&schema[id], &s, NULL, err);
+	struct setting s = { .text = text };
+	int rc = interpret(&schema[id], &s, err);
 
 	forget(&s);
 	return rc;
@@ -554,8 +616,10 @@ char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 
 	if (schema[id].flags & KACHE_OPT_SECRET && s->text)
 		return kache_strdup("***");
+	if (schema[id].type == KACHE_OPT_BOOL)
+		return kache_strdup(s->flag ? "true" : "false");
 	if (schema[id].type != KACHE_OPT_LIST)
-		return kache_strdup(schema[id].type == KACHE_OPT_BOOL ? (s->flag ? "true" : "false") : s->text ? s->text : "");
+		return kache_strdup(s->text ? s->text : "");
 	for (size_t i = 0; i < s->list.n; i++)
 		kache_buf_fmt(&b, "%s%s", i ? ", " : "", s->list.v[i]);
 	return kache_buf_steal(&b);
@@ -563,7 +627,14 @@ char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 
 const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id)
 {
-	return c->v[id].origin;
+	struct setting *s = (struct setting *)&c->v[id]; /* a text not made yet does not change the value */
+
+	if (!s->file && !s->from_env)
+		return "default";
+	if (!s->origin)
+		s->origin = s->file ? kache_asprintf("%s:%u", s->file, s->line)
+				    : kache_asprintf("environment %s", schema[id].env);
+	return s->origin;
 }
 
 const char *kache_conf_origin_file(const struct kache_conf *c, enum kache_conf_id id, unsigned *line)

@@ -54,7 +54,8 @@ const char *kache_conf_str(const struct kache_conf *c, enum kache_conf_id id);
 const struct kache_strs *kache_conf_list(const struct kache_conf *c, enum kache_conf_id id);
 /* The value as a person writes it, fresh memory; secrets come as "***". */
 char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id);
-/* "default", "environment KACHE_MAX_SIZE", "/home/u/.config/kache/config.toml:3". Owned by c. */
+/* "default", "environment KACHE_MAX_SIZE", "/home/u/.config/kache/config.toml:3". Owned by c, and made
+ * at the first call: not from two threads at once. */
 const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id);
 /* Line number of the origin, file path or NULL, for JSON. */
 const char *kache_conf_origin_file(const struct kache_conf *c, enum kache_conf_id id, unsigned *line);

@@ -41,7 +41,8 @@ static size_t end_of_members(const struct kache_toml *t)
 	for (const struct kache_toml *v = t->child; v; v = v->next) {
 		if (v->how == KACHE_TOML_DOTTED)
 			end = later(end, end_of_members(v));
-		else if (v->how != KACHE_TOML_HEADER && v->how != KACHE_TOML_IMPLICIT && v->how != KACHE_TOML_ARRAY_OF_TABLES)
+		else if (v->how != KACHE_TOML_HEADER && v->how != KACHE_TOML_IMPLICIT &&
+			 v->how != KACHE_TOML_ARRAY_OF_TABLES)
 			end = later(end, v->to);
 	}
 	return end;
@@ -55,7 +56,8 @@ static const char *line_end(const char *text, size_t len)
 }
 
 /* "key = value" as a line of its own behind the line that holds the byte before `at`. */
-static void add_line(struct change *c, const char *text, size_t len, size_t at, const char *key, const char *value)
+static void add_line(struct change *c, const char *text, size_t len, size_t at, const char *key,
+		     const char *value)
 {
 	const char *n = at < len ? memchr(text + at, '\n', len - at) : NULL;
 	const char *end = line_end(text, len);
@@ -73,10 +75,12 @@ static void add_table(struct change *c, const char *text, size_t len, const char
 	c->from = c->to = len;
 	if (len && text[len - 1] != '\n')
 		kache_buf_str(&c->text, end);
-	kache_buf_fmt(&c->text, "%s[%.*s]%s%s = %s%s", len ? end : "", (int)(leaf - 1 - key), key, end, leaf, value, end);
+	kache_buf_fmt(&c->text, "%s[%.*s]%s%s = %s%s", len ? end : "", (int)(leaf - 1 - key), key, end,
+		      leaf, value, end);
 }
 
-static void add_inline(struct change *c, const char *text, const struct kache_toml *t, const char *key, const char *value)
+static void add_inline(struct change *c, const char *text, const struct kache_toml *t, const char *key,
+		       const char *value)
 {
 	size_t at = t->to - 1;
 
@@ -88,11 +92,11 @@ static void add_inline(struct change *c, const char *text, const struct kache_to
 }
 
 /* Where the change goes: down the tables that are there. */
-static int locate(const struct kache_toml *root, const char *text, size_t len, const char *key, const char *value,
-		  struct change *c, struct kache_error *err)
+static int locate(const struct kache_toml *root, const char *text, size_t len, const char *key,
+		  const char *value, struct change *c, struct kache_error *err)
 {
-	const struct kache_toml *t = root, *owner = root;
-	const char *rest = key, *below = key;	/* the key as seen from t, and from owner, the last with a header */
+	const struct kache_toml *t = root, *owner = root;	/* owner: the last on the way with a header */
+	const char *rest = key, *below = key;	/* the key as seen from t, and from owner */
 
 	for (;;) {
 		KACHE_AUTO_FREE char *name = kache_strndup(rest, strcspn(rest, "."));

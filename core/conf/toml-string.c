@@ -112,11 +112,18 @@ static int escape(struct kache_toml_parser *p, bool multi, struct kache_buf *out
 	return multi ? continuation(p) : kache_toml_error(p, "no such escape");
 }
 
-/* One character that is neither escape nor quote. */
+/* Characters that are neither escape nor quote: a run of ordinary ones, or a special one. */
 static int plain(struct kache_toml_parser *p, bool multi, struct kache_buf *out)
 {
+	const char *from = p->at;
 	unsigned char c = (unsigned char)*p->at;
 
+	while (p->at < p->end && (unsigned char)*p->at >= 0x20 && *p->at != 0x7f && !strchr("\"'\\", *p->at))
+		p->at++;
+	if (p->at > from) {
+		kache_buf_add(out, from, (size_t)(p->at - from));
+		return KACHE_OK;
+	}
 	if (c == '\n' || c == '\r') {
 		if (!multi)
 			return kache_toml_error(p, "string without an end on its line");

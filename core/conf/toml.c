@@ -93,15 +93,18 @@ static bool bare(char c)
 
 static int simple_key(struct kache_toml_parser *p, struct kache_buf *out)
 {
+	const char *from;
+
 	kache_buf_reset(out);
 	if (p->at < p->end && (*p->at == '"' || *p->at == '\'')) {
 		if (p->end - p->at >= 3 && p->at[1] == *p->at && p->at[2] == *p->at)
 			return kache_toml_error(p, "a key can't be a multi-line string");
 		return kache_toml_string(p, out);
 	}
+	from = p->at;
 	while (p->at < p->end && bare(*p->at))
-		kache_buf_ch(out, *p->at++);
-	kache_buf_add(out, "", 0);
+		p->at++;
+	kache_buf_add(out, from, (size_t)(p->at - from));
 	return out->len ? KACHE_OK : kache_toml_error(p, "a key is expected");
 }
 

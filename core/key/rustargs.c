@@ -12,7 +12,7 @@ enum action {
 	A_KEY,		/* part of the key as it stands */
 	A_KEY_PATHS,	/* part of the key, paths tokenised */
 	A_CRATE_NAME, A_CRATE_TYPE, A_EMIT, A_OUT_DIR, A_EXTERN, A_SEARCH, A_LIB, A_CODEGEN, A_UNSTABLE, A_CFG,
-	A_ERROR_FORMAT, A_JSON, A_WIDTH, A_TARGET, A_PRINT,
+	A_ERROR_FORMAT, A_JSON, A_WIDTH, A_TARGET, A_PRINT, A_OUTPUT,
 	A_DECLINE
 };
 
@@ -30,7 +30,7 @@ static const struct flag with_value[] = {
 	{ "remap-path-scope", A_KEY },
 	{ "A", A_KEY }, { "W", A_KEY }, { "D", A_KEY }, { "F", A_KEY }, { "C", A_CODEGEN }, { "L", A_SEARCH },
 	{ "l", A_LIB }, { "Z", A_UNSTABLE },
-	{ "o", A_DECLINE }, { "sysroot", A_DECLINE }, { "explain", A_DECLINE }, { "env-set", A_DECLINE },
+	{ "o", A_OUTPUT }, { "sysroot", A_DECLINE }, { "explain", A_DECLINE }, { "env-set", A_DECLINE },
 	{ "pretty", A_DECLINE }, { "unpretty", A_DECLINE }, { NULL, A_DECLINE }
 };
 
@@ -300,8 +300,14 @@ static void act(struct kache_rust_args *a, const struct flag *f, const char *lab
 	case A_PRINT:
 		on_print(a, value);
 		break;
+	case A_OUTPUT:
+		a->to_stdout = !strcmp(value, "-");
+		if (!a->to_stdout)
+			decline(a, "explicit-output", label);
+		part(a, label, value, false);
+		break;
 	case A_DECLINE:
-		decline(a, !strcmp(f->name, "o") ? "explicit-output" : "unknown-flag", label);
+		decline(a, "unknown-flag", label);
 		break;
 	}
 }
@@ -407,7 +413,9 @@ static void judge(struct kache_rust_args *a)
 		decline(a, "no-crate-name", NULL);
 	else if (!a->crate_types && !a->test)
 		decline(a, "no-crate-type", NULL);	/* an attribute in the source may choose */
-	else if (!a->out_dir)
+	else if (a->to_stdout && (a->emit & (a->emit - 1) || !a->emit || a->emit & KACHE_EMIT_DEPINFO || a->incremental))
+		decline(a, "explicit-output", "-o -");
+	else if (!a->out_dir && !a->to_stdout)
 		decline(a, "no-out-dir", NULL);
 	if (!a->emit)
 		a->emit = KACHE_EMIT_LINK;

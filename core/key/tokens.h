@@ -47,9 +47,9 @@ void kache_tokens_value(const struct kache_tokens *t, const char *text, size_t l
 void kache_tokens_remap_args(const struct kache_tokens *t, struct kache_strs *args);
 
 /* Streams and dep-info, stored with markers (byte 0x01, name, 0x02) for directories. Lines that begin
- * with '{' are JSON and get JSON-escaped paths; rules of dep-info get "\\ " for a space. pack turns both this place's directories and the
- * compiler's remapped names into markers; unpack writes this place's directories. out_dir is the text
- * of --out-dir, for artifact notifications; it may be NULL.
+ * with '{' are JSON and get JSON-escaped paths; rules of dep-info get a backslash before a space. pack
+ * turns both this place's directories and the compiler's remapped names into markers; unpack writes this
+ * place's directories. out_dir is the text of --out-dir, for artifact notifications; it may be NULL.
  * pack fails (false) if the text holds bytes 0x01 or 0x02; unpack fails on an unknown marker. */
 enum kache_text { KACHE_TEXT_STREAM, KACHE_TEXT_DEPINFO };
 bool kache_text_pack(const struct kache_tokens *t, enum kache_text kind, const char *out_dir, const char *text,

@@ -68,11 +68,12 @@ char *const *kache_child_env(struct child_env *room, char *const *given)
 		if (!extra || !has_prefix(given[i], KACHE_PRELOAD_VAR))
 			v[at++] = given[i];
 	if (extra) {
-		char *joined = (char *)(v + n + 3), *end = joined + strlen(kache_preload_var);
+		size_t len = strlen(kache_preload_var);
+		char *joined = (char *)(v + n + 3);
 
-		strcpy(joined, kache_preload_var);
-		*end++ = ':';
-		strcpy(end, preload);
+		memcpy(joined, kache_preload_var, len);
+		joined[len] = ':';
+		memcpy(joined + len + 1, preload, strlen(preload) + 1);
 		v[at++] = joined;
 	} else if (!preload) {
 		v[at++] = kache_preload_var;

@@ -192,7 +192,7 @@ static int sweep_temp(void *arg, const struct kache_scan_item *item)
 
 static int sweep_temps(struct kache_gc *g)
 {
-	static const char *const kinds[] = { "tmp", "entries", "manifests", "blobs" };
+	static const char *const kinds[] = { "tmp", "entries", "manifests", "blobs", "compilers", "events", "." };
 	int rc = KACHE_OK;
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)

@@ -18,7 +18,7 @@ struct record {
 	uint32_t spare;
 	uint64_t check;
 };
-_Static_assert(sizeof(struct record) == 64, "record size is part of the file format");
+_Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
 
 struct kache_map {
 	struct record *records;		/* NULL: could not be opened; not tried again */

@@ -12,7 +12,7 @@
 #include "base/hash.h"
 #include "store/store.h"
 
-enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8 };
+enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64 };
 
 /* False if not known. Opens the map on first use. */
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out);

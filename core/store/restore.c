@@ -12,9 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* FICLONE of linux/fs.h (ioctl_ficlone(2)), which musl's headers do not have. */
-#define KACHE_FICLONE 0x40049409
-
 static char *temp_beside(const char *path)
 {
 	KACHE_AUTO_FREE char *dir = kache_path_dir(path);

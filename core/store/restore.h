@@ -4,6 +4,9 @@
 
 #include "store/store.h"
 
+/* FICLONE of linux/fs.h (ioctl_ficlone(2)), which musl's headers do not have. */
+#define KACHE_FICLONE 0x40049409
+
 enum kache_link_policy { KACHE_LINK_AUTO, KACHE_LINK_REFLINK, KACHE_LINK_HARDLINK, KACHE_LINK_COPY };
 
 struct kache_restore {			/* one output to be put in place */

@@ -89,6 +89,8 @@ static int in_kind(struct scan *scan, const char *dir, const char *name)
 		return rc == 1 ? KACHE_OK : rc;
 	if (S_ISDIR(item.st.mode) && strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2)
 		return each_name(scan, path, in_shard);
+	if (S_ISREG(item.st.mode) && kache_starts(name, ".kache-"))
+		item.what = KACHE_SCAN_TEMP;
 	return scan->each(scan->arg, &item);
 }
 

@@ -7,7 +7,7 @@
 
 enum kache_scan_what {
 	KACHE_SCAN_OBJECT,	/* a regular file <kind>/ab/<hash> */
-	KACHE_SCAN_TEMP,	/* a regular file of a writer: .kache-* in a directory of objects, any file in tmp */
+	KACHE_SCAN_TEMP,	/* a regular file of a writer: .kache-*, and any file in tmp */
 	KACHE_SCAN_FOREIGN	/* everything else; symlinks are never followed */
 };
 
@@ -18,8 +18,9 @@ struct kache_scan_item {
 	struct kache_stat st;	/* of the file itself */
 };
 
-/* Calls each for what lies in "blobs", "entries", "manifests" or "tmp"; stops and returns its value if
- * it is not 0. What vanishes meanwhile is skipped. KACHE_E_IO with err. */
+/* Calls each for what lies in "blobs", "entries", "manifests" or "tmp", or another directory of the store,
+ * where only the temporaries are of interest; stops and returns its value if it is not 0. What vanishes
+ * meanwhile is skipped. KACHE_E_IO with err. */
 int kache_scan(const struct kache_store *s, const char *kind,
 	       int (*each)(void *arg, const struct kache_scan_item *item), void *arg, struct kache_error *err);
 

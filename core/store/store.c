@@ -61,8 +61,7 @@ static int check_format(struct kache_store *s, const char *text, struct kache_er
 	return KACHE_OK;
 }
 
-/* A directory with things in it but no format file belongs to somebody else. */
-static bool foreign(const char *root)
+bool kache_store_foreign(const char *root)
 {
 	static const char *const ours[] = {
 		".", "..", "CACHEDIR.TAG", "tmp", "blobs", "entries", "manifests", "events", "inputs.map",
@@ -91,7 +90,7 @@ static int create(struct kache_store *s, struct kache_error *err)
 
 	if (kache_mkdirs(s->root, 0777))
 		return kache_fail_errno(err, "cache directory %s can't be made", s->root);
-	if (foreign(s->root))
+	if (kache_store_foreign(s->root))
 		return kache_fail(err, KACHE_E_INVALID, "%s is not empty and not a kache store; choose another cache directory",
 				  s->root);
 	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {

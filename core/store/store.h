@@ -30,6 +30,9 @@ struct kache_store {
  * is something else, KACHE_E_UNSUPPORTED for a network file system (unless KACHE_FORCE_NETWORK=1). */
 int kache_store_open(const char *root, bool create, struct kache_store **out, struct kache_error *err);
 void kache_store_close(struct kache_store *s);
+/* Whether a directory without a format file has things in it that are not of a store: somebody
+ * else's, where none is made. */
+bool kache_store_foreign(const char *root);
 
 /* "<root>/<kind>/ab/<hash>", fresh memory; kind is "blobs", "entries" or "manifests". */
 char *kache_store_path(const struct kache_store *s, const char *kind, const struct kache_hash *h);

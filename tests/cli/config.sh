@@ -30,6 +30,8 @@ out=$(config get 2>&1); is $? 2 "get without a key is a usage error"
 out=$(config frob 2>&1); is $? 2 "so is a verb that does not exist"
 out=$(HOME= config list 2>&1); is $? 1 "without HOME and XDG_CACHE_HOME nothing can be listed"
 is "$out" "kache: no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set" "and that is said"
+is "$(KACHE_BACKEND='s3://me:pw@h/b?region=x&secret-key=y&a=b' config get cache.remote.url)" \
+	's3://me:***@h/b?region=x&secret-key=***&a=b' "passwords are not shown"
 
 # set: the user's file
 config set cache.link copy; ok $? "set makes the user's file"
@@ -77,6 +79,7 @@ is "$(row cache.link)" "hardlink $user:3" "list names file and line"
 is "$(config get cache.exclude | tail -n 1)" 'a "b"' "a list is printed by lines"
 is "$(config get cache.remote.endpoint)" http://host:1 "options of the backend are settings too"
 is "$(row cache.remote.endpoint)" "http://host:1 $user:15" "and are listed"
+config set cache.remote.secret-key y; is "$(config get cache.remote.secret-key)" '***' "a secret option is not shown"
 config set cache.exclude ""; is "$(config get cache.exclude)" "" "a list is emptied by an empty value"
 cp "$user" "$T/before"
 is "$(config set cache.link fast 2>&1)" "kache: cache.link is 'fast'; accepted are auto|reflink|hardlink|copy" "a bad value is refused"

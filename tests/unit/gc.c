@@ -227,6 +227,7 @@ static void test_graces(void)
 	struct kache_gc_report r;
 	struct kache_hash a = publish(30, "a", 50, 1000), b = publish(32, "b", 60, 1000);
 	char *temp = kache_store_temp(s), *litter = kache_path_join(dir, "store/entries/aa/.kache-1-1");
+	char *top = kache_path_join(dir, "store/.kache-1-1");
 	struct census c = { 0 };
 
 	o.doomed = is_b;
@@ -255,16 +256,18 @@ static void test_graces(void)
 	o.doomed = NULL;
 	kache_file_replace(temp, "t", 1, 0600);
 	kache_file_replace(litter, "t", 1, 0600);
+	kache_file_replace(top, "t", 1, 0600);
 	kache_gc(s, &o, &r, &err);
 	is_int(r.temps_removed, 0, "young leftovers stay");
 	o.temp_age_s = 0;
 	kache_gc(s, &o, &r, &err);
-	is_int(r.temps_removed, 2, "old ones go");
+	is_int(r.temps_removed, 3, "old ones go");
 	kache_scan(s, "tmp", count, &c, &err);
 	kache_scan(s, "entries", count, &c, &err);
 	is_int(c.temps, 0, "all of them");
 	free(temp);
 	free(litter);
+	free(top);
 }
 
 static void test_damage(void)

@@ -121,6 +121,8 @@ static void test_arguments(void)
 		{ COMPILE "-C save-temps", KACHE_RUST_DECLINE, "save-temps" },
 		{ COMPILE "-Z dump-mir=all", KACHE_RUST_DECLINE, "unstable-flag" },
 		{ COMPILE "-o /tmp/y", KACHE_RUST_DECLINE, "explicit-output" },
+		{ "--crate-name x --crate-type=lib --emit=metadata -o - -", KACHE_RUST_COMPILE, NULL },
+		{ "--crate-name x --crate-type=lib --emit=metadata,link -o - -", KACHE_RUST_DECLINE, "explicit-output" },
 		{ COMPILE "--emit=link=/x", KACHE_RUST_DECLINE, "explicit-output" },
 		{ COMPILE "-C split-debuginfo=packed", KACHE_RUST_DECLINE, "split-debuginfo" },
 		{ COMPILE "-C split-debuginfo=off", KACHE_RUST_COMPILE, NULL },

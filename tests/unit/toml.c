@@ -119,6 +119,7 @@ static void edits(void)
 		{ "also an inline one", "a = { c = 1, b = 2 }\n", "a.b", "1", "a = { c = 1, b = 1 }\n" },
 		{ "a key goes behind the last of its table", "[a]\nc = 3 # x\n\n# d\n[d]\n", "a.b", "1",
 		  "[a]\nc = 3 # x\nb = 1\n\n# d\n[d]\n" },
+		{ "which may be a dotted one", "[a]\nc.d.e = 3\n[d]\n", "a.b", "1", "[a]\nc.d.e = 3\nb = 1\n[d]\n" },
 		{ "or behind the header", "[a] # x\n[d]\n", "a.b", "1", "[a] # x\nb = 1\n[d]\n" },
 		{ "also at the end of a file without a last line end", "[a]\nc = 3", "a.b", "1", "[a]\nc = 3\nb = 1\n" },
 		{ "not into a table below", "[a]\nc = 3\n[a.x]\nd = 4\n", "a.b", "1", "[a]\nc = 3\nb = 1\n[a.x]\nd = 4\n" },

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Every fuzz target gets through its seeds, their beginnings and small changes of them.
+. "${srcdir:-.}/tests/lib/lib.sh"
+
+for seeds in "$srcdir"/tests/fuzz/corpus/*; do
+	name=${seeds##*/}
+	"$builddir/tests/fuzz/fuzz-$name" "$seeds" > "$T/log" 2>&1
+	status=$?
+	like "$(tail -n 1 "$T/log")" '^1\.\.[1-9]' "$name: the whole corpus is run"
+	ok $status "$name: nothing fails"
+	test $status -eq 0 || tail -n 5 "$T/log" | sed 's/^#* */# /'
+done
+finish
