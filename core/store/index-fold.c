@@ -1,200 +1,326 @@
-/* Events into rows. Writers append lines to events/current.jsonl; the fold renames that file, reads
- * what it has not read yet, and deletes it once no late writer can be left. Offsets and rows go in
- * one transaction, so a fold that is killed is repeated and nothing counts twice. */
+/* From the event log to the index.
+ *
+ * Writers append to events/current.jsonl, one write(2) a line. Lines are folded where they are; how far,
+ * is kept in the database with the rows themselves, so a crash counts nothing twice. A log that has grown
+ * is renamed to events/<number>.jsonl; a writer that opened it before may still append, so it is only
+ * removed when nothing has happened to it for a while. */
 #include "config.h"
 #include "store/index-internal.h"
 
 #include "base/clock.h"
 #include "base/path.h"
-#include "base/strs.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A writer opens, writes once and closes; a minute after the rename none is left. */
-static const int64_t late_writers_ns = INT64_C(60000000000);
+enum {
+	CHUNK = 4 << 20,		/* read and committed at a time; longer lines are litter */
+	ROTATE = 1 << 20,		/* a log beyond this is renamed */
+	KEEP_EVENTS = 100000,
+	PRUNE_EXTRA = 5000		/* beyond KEEP_EVENTS before pruning pays */
+};
+/* No writer needs longer than this between opening the log and its one write. */
+#define SETTLED INT64_C(60000000000)
 
-static void bind_text(sqlite3_stmt *q, int at, json_t *event, const char *name)
-{
-	const char *text = json_string_value(json_object_get(event, name));
-
-	if (text)
-		sqlite3_bind_text(q, at, text, -1, SQLITE_TRANSIENT);
-	else
-		sqlite3_bind_null(q, at);
-}
-
-static void bind_number(sqlite3_stmt *q, int at, json_t *event, const char *name)
-{
-	sqlite3_bind_int64(q, at, json_integer_value(json_object_get(event, name)));
-}
-
-static void bind_key(sqlite3_stmt *q, int at, json_t *event, const char *name)
-{
-	const char *hex = json_string_value(json_object_get(event, name));
-	struct kache_hash h;
-
-	if (hex && kache_hash_parse(hex, strlen(hex), &h))
-		sqlite3_bind_blob(q, at, h.b, KACHE_HASH_LEN, SQLITE_TRANSIENT);
-	else
-		sqlite3_bind_null(q, at);
-}
-
-struct statements {
-	sqlite3_stmt *event, *used;
+struct folder {
+	struct kache_index *ix;
+	sqlite3_stmt *event, *usage;
+	uint64_t now_ms;
 };
 
-/* One line; what is no event (a torn write on a full disk) is passed over. */
-static int fold_line(struct statements *q, const char *line, size_t len)
+static const char *text(json_t *o, const char *name)
 {
-	static const char *const texts[] = { "result", "reason", "detail", "crate", "package", "kind", "root" };
-	static const char *const numbers[] = { "total_us", "compile_us", "linked_bytes", "copied_bytes" };
-	json_t *event = json_loadb(line, len, 0, NULL);
-	const char *result = event ? json_string_value(json_object_get(event, "result")) : NULL;
-	int rc = SQLITE_DONE;
+	const char *s = json_string_value(json_object_get(o, name));
 
-	if (result) {
-		sqlite3_reset(q->event);
-		bind_number(q->event, 1, event, "time_ms");
-		for (int i = 0; i < 7; i++)
-			bind_text(q->event, i + 2, event, texts[i]);
-		bind_key(q->event, 9, event, "key");
-		bind_key(q->event, 10, event, "invocation");
-		for (int i = 0; i < 4; i++)
-			bind_number(q->event, i + 11, event, numbers[i]);
-		rc = sqlite3_step(q->event);
-		if (rc == SQLITE_DONE && (!strcmp(result, "hit") || !strcmp(result, "probe-hit"))) {
-			sqlite3_reset(q->used);
-			bind_number(q->used, 1, event, "time_ms");
-			bind_key(q->used, 2, event, "key");
-			rc = sqlite3_step(q->used);
-		}
-	}
-	json_decref(event);
-	return rc == SQLITE_DONE ? KACHE_OK : KACHE_E_IO;
+	return s ? s : "";
 }
 
-static int64_t folded_offset(struct kache_index *x, uint64_t inode)
+static uint64_t number(json_t *o, const char *name)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT offset FROM folded WHERE inode=?");
-	int64_t offset = 0;
+	json_int_t v = json_integer_value(json_object_get(o, name));
+
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+static bool bind_hash(sqlite3_stmt *st, int at, json_t *o, const char *name)
+{
+	const char *hex = text(o, name);
+	struct kache_hash h;
+
+	if (!kache_hash_parse(hex, strlen(hex), &h)) {
+		sqlite3_bind_null(st, at);
+		return false;
+	}
+	kache_index_bind_hash(st, at, &h);
+	return true;
+}
+
+static int note_usage(struct folder *f, json_t *o, uint64_t time_ms)
+{
+	const char *result = text(o, "result");
+
+	if (!bind_hash(f->usage, 1, o, "key"))
+		return SQLITE_DONE;
+	kache_index_bind_u64(f->usage, 2, time_ms);
+	sqlite3_bind_int(f->usage, 3, !strcmp(result, "hit") || !strcmp(result, "probe-hit"));
+	return sqlite3_step(f->usage);
+}
+
+/* One record. False if a statement failed. */
+static bool take(struct folder *f, json_t *o)
+{
+	static const char *const texts[] = {
+		"result", "reason", "detail", "crate", "package", "kind", "target", "profile", "root",
+	};
+	static const char *const numbers[] = { "total_us", "compile_us", "bytes", "linked_bytes", "copied_bytes" };
+	uint64_t time_ms = number(o, "time_ms");
+	int at = 1;
+	bool good;
+
+	if (time_ms > f->now_ms)	/* a clock that was wrong must not make an entry immortal */
+		time_ms = f->now_ms;
+	kache_index_bind_u64(f->event, at++, time_ms);
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		kache_index_bind_text(f->event, at++, text(o, texts[i]));
+	bind_hash(f->event, at++, o, "key");
+	bind_hash(f->event, at++, o, "invocation");
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		kache_index_bind_u64(f->event, at++, number(o, numbers[i]));
+	sqlite3_bind_int64(f->event, at, json_integer_value(json_object_get(o, "exit_code")));
+	good = sqlite3_step(f->event) == SQLITE_DONE && note_usage(f, o, time_ms) == SQLITE_DONE;
+	sqlite3_reset(f->event);
+	sqlite3_reset(f->usage);
+	return good;
+}
+
+static bool take_line(struct folder *f, const char *line, size_t len)
+{
+	static const char start[] = "{\"result\":";
+	const char *again = line;
+	bool good = true;
+
+	while (len) {
+		json_t *o = json_loadb(line, len, 0, NULL);
+
+		if (json_is_object(o) && *text(o, "result")) {
+			good = take(f, o);
+			json_decref(o);
+			return good;
+		}
+		json_decref(o);
+		/* What a full disk cut short has the next record behind it on the same line. */
+		again = memmem(line + 1, len - 1, start, sizeof start - 1);
+		if (!again)
+			return true;
+		len -= (size_t)(again - line);
+		line = again;
+	}
+	return true;
+}
+
+static int64_t folded_at(struct folder *f, const struct kache_stat *st)
+{
+	KACHE_AUTO_STMT sqlite3_stmt *q =
+		kache_index_prepare(f->ix, "SELECT at FROM folded WHERE ino=?1 AND btime=?2");
 
 	if (!q)
 		return 0;
-	sqlite3_bind_int64(q, 1, (int64_t)inode);
-	if (sqlite3_step(q) == SQLITE_ROW)
-		offset = sqlite3_column_int64(q, 0);
-	sqlite3_finalize(q);
-	return offset;
+	kache_index_bind_u64(q, 1, st->ino);
+	sqlite3_bind_int64(q, 2, st->btime);
+	return sqlite3_step(q) == SQLITE_ROW ? sqlite3_column_int64(q, 0) : 0;
 }
 
-static int remember_offset(struct kache_index *x, uint64_t inode, int64_t offset)
+static bool remember(struct folder *f, const struct kache_stat *st, const char *name, int64_t at)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, offset < 0 ? "DELETE FROM folded WHERE inode=?"
-							    : "INSERT OR REPLACE INTO folded VALUES(?,?)");
-	int rc;
+	KACHE_AUTO_STMT sqlite3_stmt *q =
+		kache_index_prepare(f->ix, "INSERT OR REPLACE INTO folded(ino, btime, name, at) VALUES(?1, ?2, ?3, ?4)");
 
 	if (!q)
-		return KACHE_E_IO;
-	sqlite3_bind_int64(q, 1, (int64_t)inode);
-	if (offset >= 0)
-		sqlite3_bind_int64(q, 2, offset);
-	rc = sqlite3_step(q);
-	sqlite3_finalize(q);
-	return rc == SQLITE_DONE ? KACHE_OK : KACHE_E_IO;
+		return false;
+	kache_index_bind_u64(q, 1, st->ino);
+	sqlite3_bind_int64(q, 2, st->btime);
+	kache_index_bind_text(q, 3, name);
+	sqlite3_bind_int64(q, 4, at);
+	return sqlite3_step(q) == SQLITE_DONE;
 }
 
-static int fold_file(struct kache_index *x, struct statements *q, const char *path)
+/* The whole lines among len bytes; returns how many bytes they are. */
+static bool take_lines(struct folder *f, const char *data, size_t len, size_t *used)
 {
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-	struct kache_stat st;
-	int64_t from;
-	int rc = KACHE_OK;
+	*used = 0;
+	for (const char *nl; (nl = memchr(data + *used, '\n', len - *used));) {
+		size_t n = (size_t)(nl - data) - *used;
 
-	if (kache_stat(path, false, &st) || !S_ISREG(st.mode) || kache_file_read(path, (size_t)4 << 30, &b))
-		return KACHE_OK;
-	from = folded_offset(x, st.ino);
-	if (from < 0 || (uint64_t)from > b.len)
-		from = 0;
-	for (size_t at = (size_t)from; at < b.len && !rc;) {
-		const char *nl = memchr(b.data + at, '\n', b.len - at);
-
-		if (!nl)
-			break;
-		rc = fold_line(q, b.data + at, (size_t)(nl - b.data) - at);
-		at = (size_t)(nl - b.data) + 1;
-		from = (int64_t)at;
+		if (!take_line(f, data + *used, n))
+			return false;
+		*used += n + 1;
 	}
-	if (rc)
-		return rc;
-	if (x->store->readonly || !strcmp(kache_path_base(path), "current.jsonl") ||
-	    kache_now_real() - st.ctime < late_writers_ns)
-		return remember_offset(x, st.ino, from);
-	unlink(path);
-	return remember_offset(x, st.ino, -1);
+	return true;
 }
 
-static void set_current_aside(struct kache_index *x, const char *dir)
+/* Folds one chunk in one transaction. 1: there may be more, 0: nothing left, else an error. */
+static int fold_chunk(struct folder *f, int fd, const char *name, struct kache_stat *st, bool final, char *chunk,
+		      struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *current = kache_path_join(dir, "current.jsonl");
-	KACHE_AUTO_FREE char *aside = kache_asprintf("%s/%020lld-%ld.jsonl", dir, (long long)kache_now_real(), (long)getpid());
+	int64_t at;
+	ssize_t n;
+	size_t used = 0;
+	int rc;
 
-	if (!x->store->readonly)
-		(void)!rename(current, aside);
-}
-
-static int fold_all(struct kache_index *x, const char *dir, struct statements *q)
-{
-	KACHE_AUTO_STRS struct kache_strs files = { NULL, 0, 0 };
-	DIR *d = opendir(dir);
-	struct dirent *item;
-	int rc = KACHE_OK;
-
-	while (d && (item = readdir(d)))
-		if (kache_ends(item->d_name, ".jsonl"))
-			kache_strs_take(&files, kache_path_join(dir, item->d_name));
-	if (d)
-		closedir(d);
-	kache_strs_sort(&files);
-	for (size_t i = 0; i < files.n && !rc; i++)
-		rc = fold_file(x, q, files.v[i]);
+	if (kache_index_exec(f->ix, "BEGIN IMMEDIATE"))
+		return kache_index_fail(f->ix, err);
+	at = folded_at(f, st);
+	/* It grows all the time, so only its size of now tells whether somebody emptied it. */
+	if (kache_fstat(fd, st) || at > (int64_t)st->size)
+		at = 0;
+	do
+		n = pread(fd, chunk, CHUNK, at);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		kache_index_exec(f->ix, "ROLLBACK");
+		return n ? kache_fail_errno(err, "%s/events/%s", f->ix->store->root, name) : 0;
+	}
+	if (!take_lines(f, chunk, (size_t)n, &used))
+		goto fail;
+	if (!used && (n == CHUNK || final))	/* a line without end: litter */
+		used = (size_t)n;
+	if (!used) {
+		kache_index_exec(f->ix, "ROLLBACK");
+		return 0;
+	}
+	if (!remember(f, st, name, at + (int64_t)used) || kache_index_exec(f->ix, "COMMIT"))
+		goto fail;
+	return 1;
+fail:
+	rc = kache_index_fail(f->ix, err);
+	kache_index_exec(f->ix, "ROLLBACK");
 	return rc;
 }
 
-int kache_index_fold(struct kache_index *x, struct kache_error *err)
+static int fold_file(struct folder *f, int dir, const char *name, char *chunk, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *dir = kache_store_file(x->store, "events");
-	KACHE_AUTO_FREE char *lock = kache_path_join(dir, "fold.lock");
-	KACHE_AUTO_FD int fd = -1;
-	struct statements q = { NULL, NULL };
+	KACHE_AUTO_FD int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	bool rotated = strcmp(name, "current.jsonl") != 0, settled;
+	struct kache_stat st;
 	int rc;
 
-	if (!x->store->readonly) {
-		fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB))
-			return KACHE_OK;	/* somebody else is at it: what is folded serves */
-		set_current_aside(x, dir);
-	}
-	if (kache_index_exec(x, "BEGIN IMMEDIATE", err))
-		return KACHE_E_IO;
-	q.event = kache_index_prepare(x, "INSERT INTO events VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)");
-	q.used = kache_index_prepare(x, "UPDATE entries SET hits=hits+1, used_ms=max(used_ms,?1) WHERE key=?2");
-	rc = q.event && q.used ? fold_all(x, dir, &q) : KACHE_E_IO;
-	sqlite3_finalize(q.event);
-	sqlite3_finalize(q.used);
-	if (rc) {
-		kache_index_fail(x, err, "events");
-		sqlite3_exec(x->db, "ROLLBACK", NULL, NULL, NULL);
+	if (fd < 0 || kache_fstat(fd, &st) || !S_ISREG(st.mode))
+		return KACHE_OK;
+	/* ctime moves with the rename and with every append. */
+	settled = rotated && st.ctime < kache_now_coarse() - SETTLED;
+	while ((rc = fold_chunk(f, fd, name, &st, settled, chunk, err)) == 1)
+		;
+	if (rc || !settled || f->ix->memory)
 		return rc;
-	}
-	sqlite3_exec(x->db, "DELETE FROM events WHERE rowid <= (SELECT max(rowid) FROM events) - 200000", NULL, NULL, NULL);
-	return kache_index_exec(x, "COMMIT", err);
+	if (!kache_fstat(fd, &st) && folded_at(f, &st) >= (int64_t)st.size && st.ctime < kache_now_coarse() - SETTLED)
+		unlinkat(dir, name, 0);
+	return KACHE_OK;
+}
+
+/* The logs but for current.jsonl, oldest first. */
+static void list_rotated(int dir, struct kache_strs *out)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *item;
+
+	while (d && (item = readdir(d)))
+		if (kache_ends(item->d_name, ".jsonl") && strcmp(item->d_name, "current.jsonl"))
+			kache_strs_add(out, item->d_name);
+	if (d)
+		closedir(d);
+	else if (copy >= 0)
+		close(copy);
+	kache_strs_sort(out);
+}
+
+/* Renames a log that has grown; only the holder of the lock does, so the next number is free. */
+static void rotate(int dir, struct kache_strs *names)
+{
+	unsigned long long next = names->n ? strtoull(names->v[names->n - 1], NULL, 10) + 1 : 1;
+	KACHE_AUTO_FREE char *name = kache_asprintf("%010llu.jsonl", next);
+	struct stat st;
+
+	if (fstatat(dir, "current.jsonl", &st, AT_SYMLINK_NOFOLLOW) || !S_ISREG(st.st_mode) || st.st_size < ROTATE)
+		return;
+	if (!renameat(dir, "current.jsonl", dir, name))
+		kache_strs_add(names, name);
+}
+
+/* Forgets how far logs were read that are gone. */
+static int forget_logs(struct folder *f, int dir, const struct kache_strs *names, struct kache_error *err)
+{
+	KACHE_AUTO_BUF struct kache_buf sql = KACHE_BUF_INIT;
+	struct stat st;
+
+	kache_buf_str(&sql, "DELETE FROM folded WHERE ino NOT IN (0");
+	for (size_t i = 0; i < names->n; i++)
+		if (!fstatat(dir, names->v[i], &st, AT_SYMLINK_NOFOLLOW))
+			kache_buf_fmt(&sql, ",%lld", (long long)st.st_ino);
+	kache_buf_ch(&sql, ')');
+	return kache_index_exec(f->ix, sql.data) ? kache_index_fail(f->ix, err) : KACHE_OK;
+}
+
+/* Drops events beyond what is kept; their sums stay. */
+static int prune_events(struct folder *f, struct kache_error *err)
+{
+	static const char sums[] =
+		"BEGIN IMMEDIATE;"
+		"INSERT INTO totals SELECT result, reason, count(*), sum(compile_us), sum(total_us), sum(linked_bytes),"
+		" sum(copied_bytes), min(time_ms) FROM events WHERE id <= %lld GROUP BY 1, 2 ON CONFLICT DO UPDATE SET"
+		" n = n + excluded.n, compile_us = compile_us + excluded.compile_us, total_us = total_us + excluded.total_us,"
+		" linked_bytes = linked_bytes + excluded.linked_bytes, copied_bytes = copied_bytes + excluded.copied_bytes,"
+		" first_ms = min(first_ms, excluded.first_ms);"
+		"DELETE FROM events WHERE id <= %lld; COMMIT";
+	long long last = kache_index_number(f->ix, "SELECT max(id) FROM events");
+	long long first = kache_index_number(f->ix, "SELECT min(id) FROM events");
+	KACHE_AUTO_FREE char *sql = NULL;
+	int rc;
+
+	if (last - first < KEEP_EVENTS + PRUNE_EXTRA)
+		return KACHE_OK;
+	sql = kache_asprintf(sums, last - KEEP_EVENTS, last - KEEP_EVENTS);
+	if (!kache_index_exec(f->ix, sql))
+		return KACHE_OK;
+	rc = kache_index_fail(f->ix, err);
+	kache_index_exec(f->ix, "ROLLBACK");
+	return rc;
+}
+
+int kache_index_fold(struct kache_index *ix, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(ix->store, "events");
+	KACHE_AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	KACHE_AUTO_STMT sqlite3_stmt *event = kache_index_prepare(ix,
+		"INSERT INTO events(time_ms, result, reason, detail, crate, package, kind, target, profile, root, key, invocation,"
+		" total_us, compile_us, bytes, linked_bytes, copied_bytes, exit_code)"
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)");
+	KACHE_AUTO_STMT sqlite3_stmt *usage = kache_index_prepare(ix,
+		"INSERT INTO usage VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET used_ms = max(used_ms, excluded.used_ms),"
+		" hits = hits + excluded.hits");
+	KACHE_AUTO_FREE char *chunk = kache_alloc(CHUNK);
+	struct folder f = { .ix = ix, .event = event, .usage = usage,
+			    .now_ms = (uint64_t)(kache_now_real() / 1000000) };
+	int rc = KACHE_OK;
+
+	if (!event || !usage)
+		return kache_index_fail(ix, err);
+	if (dir < 0)
+		return KACHE_OK;
+	list_rotated(dir, &names);
+	if (!ix->memory)
+		rotate(dir, &names);
+	kache_strs_add(&names, "current.jsonl");
+	for (size_t i = 0; i < names.n && !rc; i++)
+		rc = fold_file(&f, dir, names.v[i], chunk, err);
+	if (!rc)
+		rc = forget_logs(&f, dir, &names, err);
+	return rc ? rc : prune_events(&f, err);
 }

@@ -10,6 +10,12 @@ static uint64_t number(sqlite3_stmt *q, int column)
 	return (uint64_t)sqlite3_column_int64(q, column);
 }
 
+/* A loop over rows that was left for any other reason than their end, or the caller's wish, has failed. */
+static int ended(int code)
+{
+	return code == SQLITE_DONE || code == SQLITE_ROW ? KACHE_OK : KACHE_E_IO;
+}
+
 static int one_row(struct kache_index *x, const char *sql, uint64_t since_ms, uint64_t *const *out, int n)
 {
 	sqlite3_stmt *q = kache_index_prepare(x, sql);
@@ -29,24 +35,26 @@ static int one_row(struct kache_index *x, const char *sql, uint64_t since_ms, ui
 int kache_index_totals(struct kache_index *x, uint64_t since_ms, struct kache_index_totals *t)
 {
 	static const char events[] =
-		"SELECT total(result='hit'), total(result='miss'), total(result='uncached'), total(result='passthrough'),"
-		" total(result='failed'), total(result='probe-hit'), total(result='probe-miss'),"
-		" total(CASE WHEN result IN ('hit','probe-hit') THEN compile_us ELSE 0 END)/1000,"
-		" total(CASE WHEN result IN ('miss','uncached') THEN compile_us ELSE 0 END)/1000,"
-		" total(CASE WHEN result='hit' THEN total_us ELSE 0 END), total(linked), total(copied),"
-		" coalesce(min(time_ms),0) FROM events WHERE time_ms>=?";
-	static const char entries[] = "SELECT count(*) FROM entries";
-	static const char blobs[] = "SELECT count(*), total(size) FROM (SELECT blob, max(size) size FROM refs GROUP BY blob)";
-	static const char logical[] = "SELECT total(size) FROM entries";
+		"SELECT total(n*(result='hit')), total(n*(result='miss')), total(n*(result='uncached')),"
+		" total(n*(result='passthrough')), total(n*(result='failed')), total(n*(result='probe-hit')),"
+		" total(n*(result='probe-miss')), total(compile_us*(result IN ('hit','probe-hit')))/1000,"
+		" total(compile_us*(result IN ('miss','uncached')))/1000, total(total_us*(result='hit')), total(linked_bytes),"
+		" total(copied_bytes), coalesce(min(first_ms),0) FROM ("
+		"SELECT result, count(*) AS n, sum(compile_us) AS compile_us, sum(total_us) AS total_us,"
+		" sum(linked_bytes) AS linked_bytes, sum(copied_bytes) AS copied_bytes, min(time_ms) AS first_ms FROM events"
+		" WHERE time_ms>=?1 GROUP BY result UNION ALL"
+		" SELECT result, n, compile_us, total_us, linked_bytes, copied_bytes, first_ms FROM totals WHERE ?1=0)";
+	static const char entries[] = "SELECT count(*), total(size) FROM entries";
+	static const char blobs[] = "SELECT count(*), total(size) FROM files WHERE kind=2";
 	uint64_t *const e[] = {
 		&t->hits, &t->misses, &t->uncached, &t->passthrough, &t->failed, &t->probe_hits, &t->probe_misses,
 		&t->saved_ms, &t->spent_ms, &t->hit_us, &t->linked_bytes, &t->copied_bytes, &t->first_ms
 	};
-	uint64_t *const n[] = { &t->entries }, *const b[] = { &t->blobs, &t->blob_bytes }, *const l[] = { &t->logical_bytes };
+	uint64_t *const n[] = { &t->entries, &t->logical_bytes }, *const b[] = { &t->blobs, &t->blob_bytes };
 
 	*t = (struct kache_index_totals){ 0 };
-	if (one_row(x, events, since_ms, e, 13) || one_row(x, entries, UINT64_MAX, n, 1) ||
-	    one_row(x, blobs, UINT64_MAX, b, 2) || one_row(x, logical, UINT64_MAX, l, 1))
+	if (one_row(x, events, since_ms, e, 13) || one_row(x, entries, UINT64_MAX, n, 2) ||
+	    one_row(x, blobs, UINT64_MAX, b, 2))
 		return KACHE_E_IO;
 	return KACHE_OK;
 }
@@ -54,17 +62,21 @@ int kache_index_totals(struct kache_index *x, uint64_t since_ms, struct kache_in
 int kache_index_reasons(struct kache_index *x, uint64_t since_ms,
 			int (*each)(void *, const char *, const char *, uint64_t), void *arg)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT result, coalesce(reason,'?'), count(*) n FROM events WHERE time_ms>=?"
-					      " AND result IN ('uncached','passthrough') GROUP BY 1,2 ORDER BY n DESC, 2");
+	sqlite3_stmt *q = kache_index_prepare(
+		x, "SELECT result, CASE reason WHEN '' THEN '?' ELSE reason END r, sum(n) FROM ("
+		   "SELECT result, reason, count(*) AS n FROM events WHERE time_ms>=?1 GROUP BY 1, 2 UNION ALL"
+		   " SELECT result, reason, n FROM totals WHERE ?1=0)"
+		   " WHERE result IN ('uncached','passthrough') GROUP BY 1, 2 ORDER BY 3 DESC, 2");
+	int code;
 
 	if (!q)
 		return KACHE_E_IO;
 	sqlite3_bind_int64(q, 1, (int64_t)since_ms);
-	while (sqlite3_step(q) == SQLITE_ROW)
+	while ((code = sqlite3_step(q)) == SQLITE_ROW)
 		if (each(arg, kache_index_text(q, 0), kache_index_text(q, 1), number(q, 2)))
 			break;
 	sqlite3_finalize(q);
-	return KACHE_OK;
+	return ended(code);
 }
 
 /* Crate names have '_' where package names may have '-'. */
@@ -82,19 +94,22 @@ int kache_index_entries(struct kache_index *x, const char *crate, enum kache_ind
 			int (*each)(void *, const struct kache_index_entry *), void *arg)
 {
 	static const char *const order[] = {
-		"package, crate, kind, created_ms DESC", "size DESC, crate", "hits DESC, crate", "used_ms DESC, crate"
+		"package, crate, kind, created_ms DESC", "size DESC, crate", "hits DESC, crate", "used DESC, crate"
 	};
 	KACHE_AUTO_FREE char *name = crate ? crate_name(crate) : NULL;
 	KACHE_AUTO_FREE char *sql = kache_asprintf(
-		"SELECT key,crate,package,kind,target,profile,features,compiler,size,created_ms,used_ms,compile_ms,hits"
-		" FROM entries WHERE kind<>'probe' AND (?1 IS NULL OR crate=?1 OR package=?1) ORDER BY %s", order[sort]);
+		"SELECT e.key,crate,package,kind,target,profile,features,compiler,size,created_ms,"
+		"max(created_ms,ifnull(u.used_ms,0)) AS used,compile_ms,ifnull(u.hits,0) AS hits FROM entries e"
+		" LEFT JOIN usage u ON u.key=e.key WHERE kind<>'probe' AND (?1 IS NULL OR crate=?1 OR package=?1) ORDER BY %s",
+		order[sort]);
 	sqlite3_stmt *q = kache_index_prepare(x, sql);
+	int code;
 
 	if (!q)
 		return KACHE_E_IO;
 	if (name)
 		sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
-	while (sqlite3_step(q) == SQLITE_ROW) {
+	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
 		struct kache_index_entry e = {
 			.crate = kache_index_text(q, 1), .package = kache_index_text(q, 2), .kind = kache_index_text(q, 3),
 			.target = kache_index_text(q, 4), .profile = kache_index_text(q, 5), .features = kache_index_text(q, 6),
@@ -106,7 +121,7 @@ int kache_index_entries(struct kache_index *x, const char *crate, enum kache_ind
 			break;
 	}
 	sqlite3_finalize(q);
-	return KACHE_OK;
+	return ended(code);
 }
 
 int kache_index_misses(struct kache_index *x, const char *crate,
@@ -115,13 +130,14 @@ int kache_index_misses(struct kache_index *x, const char *crate,
 	KACHE_AUTO_FREE char *name = crate_name(crate);
 	sqlite3_stmt *q = kache_index_prepare(
 		x, "SELECT result,reason,detail,crate,package,kind,root,key,invocation,time_ms,total_us,compile_us FROM events"
-		   " WHERE (crate=?1 OR package=?1) AND result IN ('miss','uncached','passthrough','failed')"
-		   " ORDER BY time_ms DESC, rowid DESC");
+		   " WHERE (crate=?1 OR package=?1) AND kind<>'probe' AND result IN ('miss','uncached','passthrough','failed')"
+		   " ORDER BY time_ms DESC, id DESC");
+	int code;
 
 	if (!q)
 		return KACHE_E_IO;
 	sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
-	while (sqlite3_step(q) == SQLITE_ROW) {
+	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
 		struct kache_index_event e = {
 			.result = kache_index_text(q, 0), .reason = kache_index_text(q, 1), .detail = kache_index_text(q, 2),
 			.crate = kache_index_text(q, 3), .package = kache_index_text(q, 4), .kind = kache_index_text(q, 5),
@@ -135,29 +151,31 @@ int kache_index_misses(struct kache_index *x, const char *crate,
 			break;
 	}
 	sqlite3_finalize(q);
-	return KACHE_OK;
+	return ended(code);
 }
 
 int kache_index_invocations(struct kache_index *x, const char *crate, const char *kind,
 			    int (*each)(void *, const struct kache_hash *), void *arg)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT invocation FROM entries WHERE crate=?1 AND kind=?2 ORDER BY created_ms DESC");
+	sqlite3_stmt *q = kache_index_prepare(x, "SELECT invocation FROM entries WHERE crate=?1 AND kind=?2"
+						" GROUP BY invocation ORDER BY max(created_ms) DESC");
 	struct kache_hash h;
+	int code;
 
 	if (!q)
 		return KACHE_E_IO;
 	sqlite3_bind_text(q, 1, crate, -1, SQLITE_STATIC);
 	sqlite3_bind_text(q, 2, kind, -1, SQLITE_STATIC);
-	while (sqlite3_step(q) == SQLITE_ROW)
+	while ((code = sqlite3_step(q)) == SQLITE_ROW)
 		if (kache_index_hash(q, 0, &h) && each(arg, &h))
 			break;
 	sqlite3_finalize(q);
-	return KACHE_OK;
+	return ended(code);
 }
 
 uint64_t kache_index_used(struct kache_index *x, const struct kache_hash *key)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT max(used_ms, created_ms) FROM entries WHERE key=?");
+	sqlite3_stmt *q = kache_index_prepare(x, "SELECT used_ms FROM usage WHERE key=?");
 	uint64_t used = 0;
 
 	if (!q)

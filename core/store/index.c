@@ -1,140 +1,326 @@
+/* Opening index.db: schema, damage, and the lock of whoever brings it up to date. */
 #include "config.h"
 #include "store/index-internal.h"
 
+#include "base/log.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
-#define INDEX_VERSION 1
-#define SET_VERSION "PRAGMA user_version=1"
+enum { BUSY_MS = 5000, LOCK_TRIES = 40, LOCK_WAIT_US = 25000 };
 
+/* A database of another layout is made anew: the files of the store are all it takes. */
+enum { SCHEMA = 2 };
+/* files: what is on disk, by kind (0 entries, 1 manifests, 2 blobs). shards: modification time of a
+ * directory when it was read. refs: which entry (its id) needs which blob. usage: also of entries that are
+ * not known yet. totals: sums of events that were pruned. folded: how far which log was read. */
 static const char schema[] =
-	"CREATE TABLE IF NOT EXISTS entries(key BLOB PRIMARY KEY, invocation BLOB, crate TEXT, package TEXT, kind TEXT,"
-	" target TEXT, profile TEXT, features TEXT, compiler TEXT, size INTEGER, created_ms INTEGER, compile_ms INTEGER,"
-	" hits INTEGER DEFAULT 0, used_ms INTEGER DEFAULT 0, seen INTEGER DEFAULT 0) WITHOUT ROWID;"
-	"CREATE INDEX IF NOT EXISTS entries_crate ON entries(crate);"
-	"CREATE TABLE IF NOT EXISTS refs(entry BLOB, blob BLOB, size INTEGER, PRIMARY KEY(entry, blob)) WITHOUT ROWID;"
-	"CREATE TABLE IF NOT EXISTS events(time_ms INTEGER, result TEXT, reason TEXT, detail TEXT, crate TEXT, package TEXT,"
-	" kind TEXT, root TEXT, key BLOB, invocation BLOB, total_us INTEGER, compile_us INTEGER, linked INTEGER, copied INTEGER);"
-	"CREATE INDEX IF NOT EXISTS events_time ON events(time_ms);"
-	"CREATE INDEX IF NOT EXISTS events_crate ON events(crate, time_ms);"
-	"CREATE TABLE IF NOT EXISTS folded(inode INTEGER PRIMARY KEY, offset INTEGER);";
+	"DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS shards; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS refs;"
+	"DROP TABLE IF EXISTS usage; DROP TABLE IF EXISTS events; DROP TABLE IF EXISTS totals; DROP TABLE IF EXISTS folded;"
+	"CREATE TABLE files(kind INTEGER, hash BLOB, size INTEGER, mtime INTEGER, ino INTEGER,"
+	" PRIMARY KEY(kind, hash)) WITHOUT ROWID;"
+	"CREATE TABLE shards(kind INTEGER, shard INTEGER, mtime INTEGER, PRIMARY KEY(kind, shard)) WITHOUT ROWID;"
+	"CREATE TABLE entries(id INTEGER PRIMARY KEY, key BLOB UNIQUE, invocation BLOB, crate TEXT, package TEXT, kind TEXT,"
+	" target TEXT, profile TEXT, features TEXT, compiler TEXT, created_ms INTEGER, compile_ms INTEGER, size INTEGER);"
+	"CREATE INDEX entries_crate ON entries(crate);"
+	"CREATE INDEX entries_package ON entries(package);"
+	"CREATE TABLE refs(entry INTEGER, blob BLOB, PRIMARY KEY(entry, blob)) WITHOUT ROWID;"
+	"CREATE INDEX refs_blob ON refs(blob);"
+	"CREATE TABLE usage(key BLOB PRIMARY KEY, used_ms INTEGER, hits INTEGER) WITHOUT ROWID;"
+	"CREATE TABLE events(id INTEGER PRIMARY KEY, time_ms INTEGER, result TEXT, reason TEXT, detail TEXT, crate TEXT,"
+	" package TEXT, kind TEXT, target TEXT, profile TEXT, root TEXT, key BLOB, invocation BLOB, total_us INTEGER,"
+	" compile_us INTEGER, bytes INTEGER, linked_bytes INTEGER, copied_bytes INTEGER, exit_code INTEGER);"
+	"CREATE INDEX events_time ON events(time_ms);"
+	"CREATE INDEX events_crate ON events(crate);"
+	"CREATE INDEX events_package ON events(package);"
+	"CREATE TABLE totals(result TEXT, reason TEXT, n INTEGER, compile_us INTEGER, total_us INTEGER,"
+	" linked_bytes INTEGER, copied_bytes INTEGER, first_ms INTEGER, PRIMARY KEY(result, reason)) WITHOUT ROWID;"
+	"CREATE TABLE folded(ino INTEGER, btime INTEGER, name TEXT, at INTEGER, PRIMARY KEY(ino, btime)) WITHOUT ROWID;"
+	"PRAGMA user_version = 2;";
 
-int kache_index_fail(struct kache_index *x, struct kache_error *err, const char *what)
+bool kache_index_damaged(int code)
 {
-	return kache_fail(err, KACHE_E_IO, "index of %s: %s: %s", x->store->root, what, sqlite3_errmsg(x->db));
+	return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
 }
 
-int kache_index_exec(struct kache_index *x, const char *sql, struct kache_error *err)
+int kache_index_fail(struct kache_index *ix, struct kache_error *err)
 {
-	if (sqlite3_exec(x->db, sql, NULL, NULL, NULL) == SQLITE_OK)
-		return KACHE_OK;
-	return kache_index_fail(x, err, "statement");
+	int code = ix->db ? sqlite3_errcode(ix->db) : SQLITE_NOMEM;
+	const char *text = ix->db ? sqlite3_errmsg(ix->db) : "out of memory";
+	int rc = kache_index_damaged(code) ? KACHE_E_CORRUPT : code == SQLITE_BUSY ? KACHE_E_BUSY : KACHE_E_IO;
+
+	return kache_fail(err, rc, "%s/index.db: %s", ix->store->root, text);
 }
 
-sqlite3_stmt *kache_index_prepare(struct kache_index *x, const char *sql)
+sqlite3_stmt *kache_index_prepare(struct kache_index *ix, const char *sql)
 {
-	sqlite3_stmt *q = NULL;
+	sqlite3_stmt *st = NULL;
 
-	return sqlite3_prepare_v2(x->db, sql, -1, &q, NULL) == SQLITE_OK ? q : NULL;
+	return sqlite3_prepare_v2(ix->db, sql, -1, &st, NULL) == SQLITE_OK ? st : NULL;
 }
 
-const char *kache_index_text(sqlite3_stmt *q, int column)
+void kache_index_finalize(sqlite3_stmt **st)
 {
-	const char *text = (const char *)sqlite3_column_text(q, column);
-
-	return text ? text : "";
+	sqlite3_finalize(*st);
 }
 
-bool kache_index_hash(sqlite3_stmt *q, int column, struct kache_hash *out)
+int kache_index_exec(struct kache_index *ix, const char *sql)
 {
-	if (sqlite3_column_bytes(q, column) != KACHE_HASH_LEN)
+	return sqlite3_exec(ix->db, sql, NULL, NULL, NULL);
+}
+
+int64_t kache_index_number(struct kache_index *ix, const char *sql)
+{
+	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, sql);
+
+	return st && sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+}
+
+void kache_index_bind_text(sqlite3_stmt *st, int at, const char *s)
+{
+	sqlite3_bind_text(st, at, s ? s : "", -1, SQLITE_TRANSIENT);
+}
+
+void kache_index_bind_hash(sqlite3_stmt *st, int at, const struct kache_hash *h)
+{
+	sqlite3_bind_blob(st, at, h->b, KACHE_HASH_LEN, SQLITE_TRANSIENT);
+}
+
+void kache_index_bind_u64(sqlite3_stmt *st, int at, uint64_t v)
+{
+	sqlite3_bind_int64(st, at, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+const char *kache_index_text(sqlite3_stmt *st, int at)
+{
+	const unsigned char *s = sqlite3_column_text(st, at);
+
+	return s ? (const char *)s : "";
+}
+
+uint64_t kache_index_u64(sqlite3_stmt *st, int at)
+{
+	int64_t v = sqlite3_column_int64(st, at);
+
+	return v < 0 ? 0 : (uint64_t)v;
+}
+
+bool kache_index_hash(sqlite3_stmt *st, int at, struct kache_hash *out)
+{
+	const void *p = sqlite3_column_blob(st, at);
+
+	if (!p || sqlite3_column_bytes(st, at) != KACHE_HASH_LEN)
 		return false;
-	memcpy(out->b, sqlite3_column_blob(q, column), KACHE_HASH_LEN);
+	memcpy(out->b, p, KACHE_HASH_LEN);
 	return true;
 }
 
-static int open_db(struct kache_index *x, const char *path, struct kache_error *err)
+static int try_lock(struct kache_store *s)
 {
-	static const char pragmas[] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;";
-	sqlite3_stmt *q;
-	int version = -1;
+	KACHE_AUTO_FREE char *path = kache_store_file(s, "events/fold.lock");
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 
-	if (sqlite3_open_v2(path, &x->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) != SQLITE_OK)
-		return kache_index_fail(x, err, "open");
-	sqlite3_busy_timeout(x->db, 5000);
-	if (kache_index_exec(x, pragmas, err))
-		return KACHE_E_CORRUPT;
-	q = kache_index_prepare(x, "PRAGMA user_version");
-	if (q && sqlite3_step(q) == SQLITE_ROW)
-		version = sqlite3_column_int(q, 0);
-	sqlite3_finalize(q);
-	if (version > INDEX_VERSION)
-		return kache_fail(err, KACHE_E_CORRUPT, "index of %s is of a newer version", x->store->root);
-	if (kache_index_exec(x, schema, err) || kache_index_exec(x, SET_VERSION, err))
-		return KACHE_E_CORRUPT;
-	return KACHE_OK;
-}
-
-static void set_aside(const char *path)
-{
-	static const char *const parts[] = { "-wal", "-shm" };
-	KACHE_AUTO_FREE char *aside = kache_asprintf("%s.damaged", path);
-
-	if (rename(path, aside))
-		unlink(path);
-	for (size_t i = 0; i < 2; i++) {
-		KACHE_AUTO_FREE char *part = kache_asprintf("%s%s", path, parts[i]);
-
-		unlink(part);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (!flock(fd, LOCK_EX | LOCK_NB))
+			return fd;
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			break;
+		usleep(LOCK_WAIT_US);
 	}
+	if (fd >= 0)
+		close(fd);
+	return -1;
 }
 
-static int bring_up(struct kache_index *x, const char *path, struct kache_error *err)
+/* Brings the tables into being; SQLITE_OK, or KACHE_E_VERSION for those of a newer kache. */
+static int migrate(struct kache_index *ix)
 {
-	int rc = open_db(x, path, err);
+	int code = kache_index_exec(ix, "BEGIN IMMEDIATE");
+	int64_t version;
+
+	if (code)
+		return code;
+	version = kache_index_number(ix, "PRAGMA user_version");
+	if (version < SCHEMA)
+		code = kache_index_exec(ix, schema);
+	if (!code)
+		code = kache_index_exec(ix, "COMMIT");
+	if (code)
+		kache_index_exec(ix, "ROLLBACK");
+	return code ? code : version > SCHEMA ? KACHE_E_VERSION : SQLITE_OK;
+}
+
+/* SQLITE_OK, a code of SQLite, or KACHE_E_VERSION. */
+static int open_file(struct kache_index *ix)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(ix->store, "index.db");
+	int code = sqlite3_open_v2(path, &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+	int64_t version;
+
+	if (code)
+		return code;
+	sqlite3_busy_timeout(ix->db, BUSY_MS);
+	/* Whether the switch to WAL works is a matter of speed, so only damage counts here. NORMAL: in WAL
+	 * mode a power cut may cost the last commits, never the database. */
+	code = kache_index_exec(ix, "PRAGMA journal_mode=WAL");
+	if (kache_index_damaged(code))
+		return code;
+	code = kache_index_exec(ix, "PRAGMA synchronous=NORMAL; SELECT count(*) FROM sqlite_master");
+	if (code)
+		return code;
+	version = kache_index_number(ix, "PRAGMA user_version");
+	return version == SCHEMA ? SQLITE_OK : migrate(ix);
+}
+
+static void drop_db(struct kache_index *ix)
+{
+	sqlite3_close_v2(ix->db);
+	ix->db = NULL;
+}
+
+static bool sound(struct kache_index *ix)
+{
+	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, "PRAGMA quick_check(1)");
+
+	return st && sqlite3_step(st) == SQLITE_ROW && !strcmp(kache_index_text(st, 0), "ok");
+}
+
+/* A store without write access may still have an index: a copy of it is where we start. */
+static void copy_existing(struct kache_index *ix)
+{
+	/* sqlite.org/uri.html: immutable, since neither WAL nor locks can be had here. */
+	KACHE_AUTO_BUF struct kache_buf uri = KACHE_BUF_INIT;
+	sqlite3 *from = NULL;
+	sqlite3_backup *copy;
+
+	kache_buf_str(&uri, "file:");
+	for (const char *p = ix->store->root; *p; p++) {
+		if (*p == '%' || *p == '?' || *p == '#')
+			kache_buf_fmt(&uri, "%%%02x", (unsigned char)*p);
+		else
+			kache_buf_ch(&uri, *p);
+	}
+	kache_buf_str(&uri, "/index.db?immutable=1");
+	if (!sqlite3_open_v2(uri.data, &from, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL) &&
+	    (copy = sqlite3_backup_init(ix->db, "main", from, "main"))) {
+		sqlite3_backup_step(copy, -1);
+		sqlite3_backup_finish(copy);
+	}
+	sqlite3_close_v2(from);
+}
+
+static int open_memory(struct kache_index *ix, struct kache_error *err)
+{
+	ix->memory = true;
+	for (int attempt = 0; attempt < 2; attempt++) {
+		if (sqlite3_open_v2(":memory:", &ix->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL))
+			break;
+		if (!attempt)
+			copy_existing(ix);
+		if (!migrate(ix) && sound(ix))
+			return KACHE_OK;
+		drop_db(ix);	/* the copy was of no use: start from nothing */
+	}
+	return kache_index_fail(ix, err);
+}
+
+/* Moves a damaged database out of the way, unless somebody has just done so. */
+static void quarantine(struct kache_index *ix)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(ix->store, "index.db");
+	KACHE_AUTO_FREE char *aside = kache_store_file(ix->store, "index.db.damaged");
+	KACHE_AUTO_FREE char *wal = kache_store_file(ix->store, "index.db-wal");
+	KACHE_AUTO_FREE char *shm = kache_store_file(ix->store, "index.db-shm");
+	KACHE_AUTO_FD int lock = try_lock(ix->store);
+	int code = open_file(ix);
+	bool still = kache_index_damaged(code) || (!code && !sound(ix));
+
+	drop_db(ix);
+	if (lock < 0 || !still)
+		return;
+	if (rename(path, aside) && errno != ENOENT)
+		return;
+	unlink(wal);
+	unlink(shm);
+	ix->rebuilt = true;
+}
+
+static int open_any(struct kache_index *ix, struct kache_error *err)
+{
+	int code;
+
+	if (ix->store->readonly)
+		return open_memory(ix, err);
+	for (int attempt = 0; attempt < 2; attempt++) {
+		code = open_file(ix);
+		if (!code)
+			return KACHE_OK;
+		if (!kache_index_damaged(code))
+			break;
+		drop_db(ix);
+		quarantine(ix);
+	}
+	if (code == KACHE_E_VERSION)
+		kache_warn("%s/index.db is of a newer kache and is left alone", ix->store->root);
+	else
+		kache_warn("%s/index.db can't be used: %s", ix->store->root, ix->db ? sqlite3_errmsg(ix->db) : sqlite3_errstr(code));
+	drop_db(ix);
+	return open_memory(ix, err);
+}
+
+/* Where somebody else is at it for longer than a moment, what is folded so far serves. */
+static int update(struct kache_index *ix, struct kache_error *err)
+{
+	KACHE_AUTO_FD int lock = ix->memory ? -1 : try_lock(ix->store);
+	int rc;
+
+	if (lock < 0 && !ix->memory)
+		return KACHE_OK;
+	rc = kache_index_fold(ix, err);
+	return rc ? rc : kache_index_scan(ix, err);
+}
+
+static int open_and_update(struct kache_index *ix, struct kache_error *err)
+{
+	int rc = open_any(ix, err);
 
 	if (!rc)
-		rc = kache_index_fold(x, err);
-	if (!rc)
-		rc = kache_index_scan(x, err);
-	return rc;
+		rc = update(ix, err);
+	if (rc != KACHE_E_CORRUPT || ix->memory)
+		return rc;
+	/* Damage that only shows when tables are read. */
+	drop_db(ix);
+	quarantine(ix);
+	rc = open_any(ix, err);
+	return rc ? rc : update(ix, err);
 }
 
 int kache_index_open(struct kache_store *s, struct kache_index **out, bool *rebuilt, struct kache_error *err)
 {
-	struct kache_index *x = kache_calloc(1, sizeof *x);
-	KACHE_AUTO_FREE char *path = s->readonly ? kache_strdup(":memory:") : kache_store_file(s, "index.db");
-	int rc, code;
+	struct kache_index *ix = kache_calloc(1, sizeof *ix);
+	int rc;
 
 	*out = NULL;
+	ix->store = s;
+	rc = open_and_update(ix, err);
 	if (rebuilt)
-		*rebuilt = false;
-	x->store = s;
-	rc = bring_up(x, path, err);
-	code = sqlite3_errcode(x->db) & 0xff;
-	if (rc && (rc == KACHE_E_CORRUPT || code == SQLITE_CORRUPT || code == SQLITE_NOTADB)) {
-		sqlite3_close(x->db);
-		x->db = NULL;
-		set_aside(path);
-		if (rebuilt)
-			*rebuilt = true;
-		rc = bring_up(x, path, err);
-	}
-	if (rc) {
-		kache_index_close(x);
-		return rc;
-	}
-	*out = x;
-	return KACHE_OK;
+		*rebuilt = ix->rebuilt;
+	if (rc)
+		kache_index_close(ix);
+	else
+		*out = ix;
+	return rc;
 }
 
-void kache_index_close(struct kache_index *x)
+void kache_index_close(struct kache_index *ix)
 {
-	if (!x)
+	if (!ix)
 		return;
-	sqlite3_close(x->db);
-	free(x);
+	drop_db(ix);
+	free(ix);
 }

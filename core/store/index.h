@@ -1,5 +1,8 @@
 /* index.db: what the files of a store say, in SQLite, for commands that count, sort and search.
- * Derived: deleting it loses statistics' history and nothing else. Never on the hot path. */
+ * Derived: deleting it loses statistics' history and nothing else. Never on the hot path.
+ *
+ * One thread per index; any number of processes may have one open, and one at a time brings it up to date
+ * under a lock that dies with it (events/fold.lock). */
 #ifndef KACHE_STORE_INDEX_H
 #define KACHE_STORE_INDEX_H
 
@@ -7,9 +10,11 @@
 
 struct kache_index;
 
-/* Opens and brings it up to date: folds events/ in, takes up new entries, drops vanished ones. A
- * damaged index is set aside as index.db.damaged and made anew; *rebuilt (may be NULL) tells. A store
- * that can't be written to gets an index in memory. 0 or KACHE_E_IO with err. */
+/* Opens and brings it up to date: folds events/ in, takes up new entries, drops vanished ones. While
+ * another process does that, what is there already serves. A damaged index is set aside as
+ * index.db.damaged and made anew; *rebuilt (may be NULL) tells. A store that can't be written to gets an
+ * index in memory, which starts from a copy of index.db; so does one whose index is of a newer kache, which
+ * is left alone. 0 or KACHE_E_* with err. s must outlive the index. */
 int kache_index_open(struct kache_store *s, struct kache_index **out, bool *rebuilt, struct kache_error *err);
 void kache_index_close(struct kache_index *x);
 
@@ -25,7 +30,9 @@ struct kache_index_totals {
 /* Events since since_ms (0: all); entries and blobs always all. */
 int kache_index_totals(struct kache_index *x, uint64_t since_ms, struct kache_index_totals *out);
 
-/* Named reasons of uncached and passthrough calls, most frequent first. Stops if each returns nonzero. */
+/* The functions below return 0 or KACHE_E_IO, also after some calls of each.
+ *
+ * Named reasons of uncached and passthrough calls, most frequent first. Stops if each returns nonzero. */
 int kache_index_reasons(struct kache_index *x, uint64_t since_ms,
 			int (*each)(void *arg, const char *result, const char *reason, uint64_t count), void *arg);
 
@@ -51,7 +58,7 @@ int kache_index_misses(struct kache_index *x, const char *crate,
 /* Invocation keys of stored entries of that crate and kind, newest entry first. */
 int kache_index_invocations(struct kache_index *x, const char *crate, const char *kind,
 			    int (*each)(void *arg, const struct kache_hash *invocation), void *arg);
-/* Time of an entry's last use in ms, 0 if not known. */
+/* Time of an entry's last use in ms as events tell, 0 if not known. */
 uint64_t kache_index_used(struct kache_index *x, const struct kache_hash *key);
 
 #endif
