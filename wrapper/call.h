@@ -58,6 +58,8 @@ const char *kache_env(const char *name);
 /* wrapper/compiler.c: identity of c->argv[0], remembered in the store by file identity. */
 int kache_call_compiler(struct kache_call *c, struct kache_error *err);
 /* wrapper/invocation.c: tokens, kind, package and the invocation key. */
+const char *kache_call_kind(const struct kache_call *c);
+char *kache_call_package(const struct kache_call *c);	/* fresh memory */
 void kache_call_tokens(struct kache_call *c);
 void kache_call_invocation(struct kache_call *c);
 /* wrapper/compiler.c: processor identity for target-cpu=native. */

@@ -182,7 +182,7 @@ static void add_environment(struct kache_call *c, struct kache_hasher *h)
 		digest(c, h, "key_salt", salt, strlen(salt));
 }
 
-static const char *kind_of(const struct kache_call *c)
+const char *kache_call_kind(const struct kache_call *c)
 {
 	const struct kache_rust_args *a = &c->args;
 
@@ -203,18 +203,23 @@ static const char *kind_of(const struct kache_call *c)
 	return a->crate_types & KACHE_CRATE_STATICLIB ? "staticlib" : "dylib";
 }
 
+char *kache_call_package(const struct kache_call *c)
+{
+	const char *package = kache_env("CARGO_PKG_NAME");
+	char *name = kache_strdup(*package && c->args.crate ? package : c->args.crate ? c->args.crate : "rustc");
+
+	for (char *p = name; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	return name;
+}
+
 void kache_call_invocation(struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *cwd = kache_tokens_path(&c->tokens, c->cwd);
 	char hex[KACHE_HEX_LEN + 1];
-	const char *package = kache_env("CARGO_PKG_NAME");
 	struct kache_hasher h;
 
-	c->kind = kind_of(c);
-	c->package = kache_strdup(*package && c->args.crate ? package : c->args.crate ? c->args.crate : "rustc");
-	for (char *p = c->package; *p; p++)
-		if (*p == '-')
-			*p = '_';
 	kache_hasher_init(&h);
 	text(c, &h, "recipe", KEY_RECIPE);
 	text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));

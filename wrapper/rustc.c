@@ -190,6 +190,9 @@ const char *kache_rustc_prepare(struct kache_call *c, char **argv, const char **
 		*detail = c->args.detail;
 		return c->args.why;
 	}
+	c->probe = c->args.class == KACHE_RUST_COMPILE && is_probe(c);
+	c->kind = kache_call_kind(c);
+	c->package = kache_call_package(c);
 	reason = bypassed(c, detail);
 	if (reason)
 		return reason;
@@ -200,7 +203,6 @@ const char *kache_rustc_prepare(struct kache_call *c, char **argv, const char **
 	}
 	if (c->args.source && !strcmp(c->args.source, "-") && !read_input(c))
 		return "standard-input";
-	c->probe = c->args.class == KACHE_RUST_COMPILE && is_probe(c);
 	if (prepare_compiler(c, err)) {
 		*detail = err->text;
 		return "unknown-compiler";
