@@ -295,19 +295,28 @@ static bool being_edited(struct kache_call *c)
 	return edited;
 }
 
-static void fresh_clock(void)
+static void wait_for_tick(const char *path)
 {
-	/* What a build script wrote a moment ago and what changes under the compiler must not have the same
-	 * time: wait for the next tick of the clock that stamps files (10 ms at most). */
-	const char *out = getenv("OUT_DIR");
-	KACHE_AUTO_FREE char *dir = out ? kache_path_dir(out) : NULL;
-	KACHE_AUTO_FREE char *output = dir ? kache_path_join(dir, "output") : NULL;
 	struct kache_stat st;
 
-	if (!output || kache_stat(output, true, &st))
+	if (kache_stat(path, true, &st))
 		return;
 	for (int i = 0; i < 20 && kache_now_coarse() <= st.ctime; i++)
 		usleep(1000);
+}
+
+/* What was written a moment ago (by a build script, for us or for its own question) and what changes under
+ * the compiler must not have the same time: wait for the next tick of the clock that stamps files. */
+static void fresh_clock(const struct kache_call *c)
+{
+	const char *out = getenv("OUT_DIR");
+	KACHE_AUTO_FREE char *dir = out ? kache_path_dir(out) : NULL;
+	KACHE_AUTO_FREE char *output = dir ? kache_path_join(dir, "output") : NULL;
+
+	if (output)
+		wait_for_tick(output);
+	if (c->args.source)
+		wait_for_tick(c->args.source);
 }
 
 /* A normal end, or the answer "no" to a build script's question. */
@@ -355,7 +364,7 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 	struct kache_error err;
 	int status;
 
-	fresh_clock();
+	fresh_clock(c);
 	/* With -o - a second kind of output would go to a file: there the observer alone tells the inputs. */
 	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout) {
 		run.own_depinfo = !(c->args.emit & KACHE_EMIT_DEPINFO);

@@ -201,6 +201,31 @@ static char *user_dir(void)
 	return kache_path_join(home && *home ? home : "/", ".config/kache/plugins.d");
 }
 
+/* Where modules lie beside this very program, which is trusted as far as they are: a prefix that was
+ * moved as a whole, or the build tree. */
+static void companions(struct kache_strs *dirs)
+{
+	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
+	KACHE_AUTO_FREE char *here = self ? kache_path_dir(self) : NULL;
+	KACHE_AUTO_FREE char *built = here ? kache_path_join(here, "backends") : NULL;
+	KACHE_AUTO_FREE char *moved = here ? kache_path_join(here, "../../lib/kache/backends") : NULL;
+	DIR *open = built ? opendir(built) : NULL;
+	struct dirent *item;
+
+	if (moved && !access(moved, F_OK))
+		kache_strs_add(dirs, moved);
+	while (open && (item = readdir(open))) {
+		char *libs = kache_asprintf("%s/%s/.libs", built, item->d_name);
+
+		if (item->d_name[0] != '.' && !access(libs, F_OK))
+			kache_strs_take(dirs, libs);
+		else
+			free(libs);
+	}
+	if (open)
+		closedir(open);
+}
+
 static void resolve(struct kache_dropin *p, const struct kache_strs *path)
 {
 	for (size_t i = 0; i <= path->n && !p->module; i++) {
@@ -222,6 +247,8 @@ void kache_dropins_find(const struct kache_conf *conf, struct kache_dropins *out
 {
 	static const struct kache_strs none = { NULL, 0, 0 };
 	const struct kache_strs *path = kache_conf_list(conf, KACHE_CONF_PLUGIN_PATH);
+	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
+	size_t named;
 	KACHE_AUTO_FREE char *user = user_dir();
 	const char *const dirs[] = { user, KACHE_DROPINDIR };
 
@@ -245,9 +272,19 @@ void kache_dropins_find(const struct kache_conf *conf, struct kache_dropins *out
 		names_in(dirs[i], &names);
 		add_dropins(out, dirs[i], &names);
 	}
+	for (size_t i = 0; i < path->n; i++)
+		kache_strs_add(&all, path->v[i]);
+	named = all.n;
+	companions(&all);
+	for (size_t i = named; i < all.n; i++) {
+		KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+
+		names_in(all.v[i], &names);
+		add_modules(out, all.v[i], &names);
+	}
 	for (size_t i = 0; i < out->n; i++)
 		if (!out->v[i].disabled)
-			resolve(&out->v[i], path);
+			resolve(&out->v[i], &all);
 	if (out->n)
 		qsort(out->v, out->n, sizeof *out->v, by_name);
 }

@@ -5,7 +5,10 @@
 need rustc strace
 
 size=$(wc -c < "$KACHE")
-if "$KACHE" --version 2> /dev/null | grep -q . && ! grep -q 'fsanitize' "$builddir/config.status"; then
+# The bounds are the musl build's; others have another C library in them.
+musl=no
+grep -q 'HOT_CC.*musl' "$builddir/config.status" && ! grep -q 'fsanitize' "$builddir/config.status" && musl=yes
+if test $musl = yes; then
 	test "$size" -lt 409600
 	ok $? "the wrapper has less than 400 KiB ($size bytes)"
 fi
@@ -37,8 +40,8 @@ compile strace -f -o "$T/trace"
 runs "the library is there" test -f "$deps/libhit.rlib"
 like "$(tail -n 1 "$KACHE_CACHE_DIR/events/current.jsonl")" '"result":"hit"' "it was a hit"
 calls=$(grep -c '(' "$T/trace")
-if grep -q 'fsanitize' "$builddir/config.status"; then
-	echo "# $calls system calls, sanitizers included"
+if test $musl = no; then
+	echo "# $calls system calls, with another C library than musl"
 else
 	test "$calls" -le 120
 	ok $? "at most 120 system calls ($calls)"

@@ -64,20 +64,23 @@ for e in ENOSPC EIO EROFS EDQUOT; do
 	for call in open,openat write,writev copy_file_range link rename mkdir; do
 		fresh
 		compile env                     # a sound store first, so that the injection meets the publish
+		# Opening fails for the store's own files alone: where kache ends as the compiler, that one opens too.
+		only=
+		test $call = open,openat && only=$(find "$KACHE_CACHE_DIR" -type f | sed 's/^/-P /')
 		rm -rf "$KACHE_CACHE_DIR"/entries/* "$KACHE_CACHE_DIR"/manifests/* "$KACHE_CACHE_DIR"/blobs/*
 		rm -rf "$XDG_RUNTIME_DIR/kache"
-		when=12+
+		when=1+
 		test $call = write,writev && when=3+
 		test $call = copy_file_range && when=1+
 		case $call in link*|rename*|mkdir) when=1+ ;; esac
 		log=
 		rm -rf "$T/out"; mkdir -p "$T/out"
-		log=$(strace -qq -o "$T/strace" -e trace=$call -e inject=$call:error=$e:when=$when "$KACHE" rustc --crate-name x \
+		# shellcheck disable=SC2086 # words
+		log=$(strace -qq -o "$T/strace" $only -e trace=$call -e inject=$call:error=$e:when=$when "$KACHE" rustc --crate-name x \
 			--crate-type bin --emit=dep-info,link --out-dir "$T/out" x.rs 2>&1)
 		status=$?
 		bad=0
 		test $status -eq 0 || bad=1
-		# openat errors reach the pipe to the compiler's own files nowhere: rustc is another process.
 		test "$("$T/out/x" 2>&1)" = one || bad=1
 		test "$(printf '%s\n' "$log" | grep -c kache:)" -le 1 || bad=1
 		ok $bad "$e from $call: a normal compile"
