@@ -2,21 +2,28 @@
 #include "cli/cmd.h"
 
 #include "base/json.h"
+#include "cli/miss.h"
 #include "store/index.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-struct last_miss {
+enum { MAX_CANDIDATES = 64, MAX_SHOWN = 12 };
+
+struct miss {
 	bool found;
 	char *result, *reason, *detail, *crate, *kind, *root;
-	struct kache_hash invocation, nearest;
-	bool has_invocation, has_nearest;
+	struct kache_hash key, invocation;
+	bool has_key, has_invocation;
+	struct kache_hash candidates[MAX_CANDIDATES];	/* other calls of this crate, newest first */
+	size_t n_candidates;
+	struct kache_differences d;
+	const char *advice;
 };
 
 static int take(void *arg, const struct kache_index_event *e)
 {
-	struct last_miss *m = arg;
+	struct miss *m = arg;
 
 	m->found = true;
 	m->result = kache_strdup(e->result);
@@ -25,20 +32,29 @@ static int take(void *arg, const struct kache_index_event *e)
 	m->crate = kache_strdup(e->crate);
 	m->kind = kache_strdup(e->kind);
 	m->root = kache_strdup(e->root);
+	m->key = e->key;
 	m->invocation = e->invocation;
+	m->has_key = e->has_key;
 	m->has_invocation = e->has_invocation;
 	return 1;
 }
 
-static int take_nearest(void *arg, const struct kache_hash *invocation)
+static int take_candidate(void *arg, const struct kache_hash *invocation)
 {
-	struct last_miss *m = arg;
+	struct miss *m = arg;
 
-	if (m->has_invocation && kache_hash_eq(invocation, &m->invocation))
-		return 0;
-	m->nearest = *invocation;
-	m->has_nearest = true;
-	return 1;
+	if (!kache_hash_eq(invocation, &m->invocation))
+		m->candidates[m->n_candidates++] = *invocation;
+	return m->n_candidates == MAX_CANDIDATES;
+}
+
+static void release(struct miss *m)
+{
+	char *const texts[] = { m->result, m->reason, m->detail, m->crate, m->kind, m->root };
+
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		free(texts[i]);
+	kache_differences_release(&m->d);
 }
 
 /* What a person can do about each reason. */
@@ -47,6 +63,17 @@ static const char *advice(const char *reason)
 	static const char *const table[][2] = {
 		{ "new", "It had not been compiled with these arguments before; the next time it hits." },
 		{ "changed", "An input differs from the stored ones; the new state is stored now." },
+		{ "", "The compiler ended in an error, and errors are not stored." },
+		{ "bypass-crate", "cache.bypass_crates names this crate." },
+		{ "exclude", "cache.exclude has a pattern that fits its source." },
+		{ "bypass-argv", "cache.bypass_argv has a pattern that fits one of its arguments." },
+		{ "bypass-env", "cache.bypass_env names a variable that is set." },
+		{ "configuration", "The configuration has an error; kache config check shows it." },
+		{ "explicit-output", "-o and --emit=KIND=PATH put outputs where kache would not look for them." },
+		{ "path-in-output", "The output holds a path of this machine that others would not have." },
+		{ "variable-changed", "A variable changed while the compiler ran." },
+		{ "jobserver-message", "The compiler spoke of its job server, which is of one moment." },
+		{ "store", "The store can't be used; kache doctor tells more." },
 		{ "incremental", "The crate is being edited, so rustc's incremental compilation is used; cargo clean or KACHE_INCREMENTAL=never ends that." },
 		{ "unknown-flag", "kache does not know this flag well enough to cache what it does." },
 		{ "unstable-flag", "This unstable flag may leave files that kache would not see." },
@@ -71,114 +98,54 @@ static const char *advice(const char *reason)
 	return "kache explain shows how a call is treated.";
 }
 
-static const struct kache_input *find(const struct kache_manifest *m, const struct kache_input_set *s, const char *name,
-				      uint32_t kind)
-{
-	for (size_t i = 0; i < s->n; i++)
-		if (s->inputs[i].kind == kind && !strcmp(m->names[s->inputs[i].name], name))
-			return &s->inputs[i];
-	return NULL;
-}
-
-struct report {
-	struct kache_buf *out;
-	struct kache_json *json;	/* or NULL */
-	unsigned n;
+/* Misses whose inputs held: what was wrong with the result (the detail of a miss). */
+static const char *const lost[][2] = {
+	{ "entry missing", "The result was evicted or purged; a larger KACHE_MAX_SIZE keeps more." },
+	{ "blob missing or damaged", "The stored outputs were incomplete; kache doctor --verify checks the store." },
+	{ "diagnostic width", "The stored warnings are laid out for another terminal width." },
 };
 
-static void difference(struct report *r, const char *what, const char *name, const char *before, const char *after)
+/* Of the stored calls of this crate the one that has most in common with this one. */
+static void compare_calls(struct kache_store *s, struct miss *m, const char *describe)
 {
-	r->n++;
-	if (r->json) {
-		kache_json_open(r->json, NULL, '{');
-		kache_json_str(r->json, "what", what);
-		kache_json_str(r->json, "name", name);
-		kache_json_str(r->json, "before", before);
-		kache_json_str(r->json, "after", after);
-		kache_json_close(r->json, '}');
-	} else {
-		kache_buf_fmt(r->out, "  %-10s %s\n             before  %s\n             now     %s\n", what, name,
-			      before ? before : "-", after ? after : "-");
-	}
-}
+	for (size_t i = 0; i < m->n_candidates; i++) {
+		struct kache_differences d = { 0 };
+		struct kache_manifest then;
 
-static const char *shown(const struct kache_input *in, char *hex)
-{
-	static const struct kache_hash none;
-
-	if (!in)
-		return NULL;
-	if (kache_hash_eq(&in->hash, &none))
-		return in->kind == KACHE_INPUT_ABSENT ? "not there" : "unset";
-	kache_hash_hex(&in->hash, hex);
-	hex[16] = '\0';
-	return hex;
-}
-
-/* Newest input set against the one before. */
-static void compare_sets(struct report *r, const struct kache_manifest *m)
-{
-	const struct kache_input_set *now = &m->sets[0], *then = &m->sets[1];
-	char a[KACHE_HEX_LEN + 1], b[KACHE_HEX_LEN + 1];
-
-	for (size_t i = 0; i < now->n; i++) {
-		const struct kache_input *in = &now->inputs[i], *old = find(m, then, m->names[in->name], in->kind);
-
-		if (!old || !kache_hash_eq(&old->hash, &in->hash))
-			difference(r, kache_input_kind_name(in->kind), m->names[in->name], shown(old, a), shown(in, b));
-	}
-	for (size_t i = 0; i < then->n; i++) {
-		const struct kache_input *old = &then->inputs[i];
-
-		if (!find(m, now, m->names[old->name], old->kind))
-			difference(r, kache_input_kind_name(old->kind), m->names[old->name], shown(old, a), NULL);
-	}
-}
-
-static bool has_line(const char *text, const char *line, size_t len)
-{
-	for (const char *p = text; *p; p += strcspn(p, "\n") + 1)
-		if (strcspn(p, "\n") == len && !strncmp(p, line, len))
-			return true;
-	return false;
-}
-
-/* Components of one key that the other lacks. */
-static void compare_descriptions(struct report *r, const char *then, const char *now)
-{
-	for (int side = 0; side < 2; side++) {
-		const char *mine = side ? now : then, *other = side ? then : now;
-
-		for (const char *p = mine; *p; p += strcspn(p, "\n") + 1) {
-			size_t len = strcspn(p, "\n"), label = strcspn(p, " \n");
-			KACHE_AUTO_FREE char *name = kache_strndup(p, label);
-			KACHE_AUTO_FREE char *value = kache_strndup(p + label + (label < len), len - label - (label < len));
-
-			if (!has_line(other, p, len))
-				difference(r, "component", name, side ? NULL : value, side ? value : NULL);
+		if (kache_manifest_get(s, &m->candidates[i], &then))
+			continue;
+		kache_miss_components(then.describe, describe, &d);
+		kache_manifest_release(&then);
+		if (d.n && (!m->d.n || d.n < m->d.n)) {
+			kache_differences_release(&m->d);
+			m->d = d;
+		} else {
+			kache_differences_release(&d);
 		}
 	}
 }
 
-static void differences(struct kache_store *s, struct last_miss *m, struct report *r)
+static void explain(struct kache_store *s, struct miss *m)
 {
-	struct kache_manifest now, then;
+	struct kache_manifest now;
 
-	if (!m->has_invocation || kache_manifest_get(s, &m->invocation, &now))
+	m->advice = advice(m->reason);
+	for (size_t i = 0; i < sizeof lost / sizeof *lost; i++)
+		if (!strcmp(lost[i][0], m->detail))
+			m->advice = lost[i][1];
+	/* What was not stored left nothing to compare. */
+	if (!m->has_key || !m->has_invocation || kache_manifest_get(s, &m->invocation, &now))
 		return;
-	if (now.n_sets > 1) {
-		compare_sets(r, &now);
-	} else if (m->has_nearest && !kache_manifest_get(s, &m->nearest, &then)) {
-		compare_descriptions(r, then.describe, now.describe);
-		kache_manifest_release(&then);
-	}
+	if (!kache_miss_inputs(&now, &m->key, &m->d))
+		compare_calls(s, m, now.describe);
+	if (m->d.n)
+		m->advice = kache_miss_advice(&m->d);
 	kache_manifest_release(&now);
 }
 
-static void as_json(struct kache_store *s, struct last_miss *m, struct kache_buf *out)
+static void as_json(const struct miss *m, struct kache_buf *out)
 {
 	struct kache_json j = { .out = out };
-	struct report r = { .json = &j };
 
 	kache_json_open(&j, NULL, '{');
 	kache_json_str(&j, "crate", m->crate);
@@ -187,22 +154,34 @@ static void as_json(struct kache_store *s, struct last_miss *m, struct kache_buf
 	kache_json_str(&j, "reason", m->reason);
 	kache_json_str(&j, "detail", m->detail);
 	kache_json_str(&j, "root", m->root);
-	kache_json_str(&j, "advice", advice(m->reason));
+	kache_json_str(&j, "advice", m->advice);
 	kache_json_open(&j, "differences", '[');
-	differences(s, m, &r);
+	for (size_t i = 0; i < m->d.n; i++) {
+		kache_json_open(&j, NULL, '{');
+		kache_json_str(&j, "what", m->d.v[i].what);
+		kache_json_str(&j, "name", m->d.v[i].name);
+		kache_json_str(&j, "before", m->d.v[i].before);
+		kache_json_str(&j, "after", m->d.v[i].after);
+		kache_json_close(&j, '}');
+	}
 	kache_json_close(&j, ']');
 	kache_json_close(&j, '}');
 	kache_buf_ch(out, '\n');
 }
 
-static void as_text(struct kache_store *s, struct last_miss *m, struct kache_buf *out)
+static void as_text(const struct miss *m, struct kache_buf *out)
 {
-	struct report r = { .out = out };
-
 	kache_buf_fmt(out, "%s (%s) in %s\n", m->crate, m->kind, m->root);
-	kache_buf_fmt(out, "%s: %s%s%s\n", m->result, m->reason, *m->detail ? ", " : "", m->detail);
-	kache_buf_fmt(out, "%s\n", advice(m->reason));
-	differences(s, m, &r);
+	kache_buf_fmt(out, "%s%s%s%s%s\n%s\n", m->result, *m->reason ? ": " : "", m->reason, *m->detail ? ", " : "",
+		      m->detail, m->advice);
+	for (size_t i = 0; i < m->d.n && i < MAX_SHOWN; i++) {
+		const struct kache_difference *d = &m->d.v[i];
+
+		kache_buf_fmt(out, "  %-11s %s\n              before  %s\n              now     %s\n", d->what, d->name,
+			      d->before ? d->before : "-", d->after ? d->after : "-");
+	}
+	if (m->d.n > MAX_SHOWN)
+		kache_buf_fmt(out, "  and %zu more; --json shows all\n", m->d.n - MAX_SHOWN);
 }
 
 static int run(int argc, char **argv);
@@ -218,11 +197,11 @@ const struct kache_command kache_cmd_why_miss = {
 static int run(int argc, char **argv)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
-	struct last_miss m = { 0 };
+	struct miss m = { 0 };
 	const char *crate = NULL;
 	struct kache_conf *conf;
-	struct kache_store *s;
-	struct kache_index *x;
+	struct kache_store *s = NULL;
+	struct kache_index *x = NULL;
 	struct kache_error err;
 	bool json = false;
 	int rc;
@@ -237,25 +216,22 @@ static int run(int argc, char **argv)
 	}
 	if (!crate)
 		return kache_cli_usage(&kache_cmd_why_miss, "which crate?");
-	if ((rc = kache_cli_conf(&conf)) || (rc = kache_cli_store(conf, false, &s)))
+	if ((rc = kache_cli_conf(&conf)))
 		return rc;
-	if (kache_index_open(s, &x, NULL, &err))
-		return kache_cli_fail("%s", err.text);
-	kache_index_misses(x, crate, take, &m);
-	if (m.found)
-		kache_index_invocations(x, m.crate, m.kind, take_nearest, &m);
-	if (m.found) {
-		(json ? as_json : as_text)(s, &m, &out);
-		rc = kache_cli_print(&out);
-	} else {
+	rc = kache_cli_store(conf, false, &s);
+	if (!rc && kache_index_open(s, &x, NULL, &err))
+		rc = kache_cli_fail("%s", err.text);
+	if (!rc && (kache_index_misses(x, crate, take, &m) ||
+		    (m.found && kache_index_invocations(x, m.crate, m.kind, take_candidate, &m))))
+		rc = kache_cli_fail("index of %s can't be read", s->root);
+	if (!rc && !m.found)
 		rc = kache_cli_fail("no compile of %s that was not a hit is on record", crate);
+	if (!rc) {
+		explain(s, &m);
+		(json ? as_json : as_text)(&m, &out);
+		rc = kache_cli_print(&out);
 	}
-	free(m.result);
-	free(m.reason);
-	free(m.detail);
-	free(m.crate);
-	free(m.kind);
-	free(m.root);
+	release(&m);
 	kache_index_close(x);
 	kache_store_close(s);
 	kache_conf_free(conf);

@@ -2,6 +2,7 @@
 #include "cli/doctor.h"
 
 #include "base/path.h"
+#include "store/index.h"
 #include "store/map.h"
 #include "store/restore.h"
 #include "store/scan.h"
@@ -259,4 +260,42 @@ void kache_doctor_contents(struct kache_doctor *d)
 		kache_doctor_say(d, KACHE_DOCTOR_BAD, "store", NULL, "%s", err.text);
 	else
 		tell_rest(d, &report);
+}
+
+static void drop_index(const struct kache_store *s)
+{
+	static const char *const files[] = { "index.db", "index.db-wal", "index.db-shm" };
+
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		KACHE_AUTO_FREE char *path = kache_store_file(s, files[i]);
+
+		unlink(path);
+	}
+}
+
+/* After the contents, so that it follows a repair. */
+void kache_doctor_index(struct kache_doctor *d)
+{
+	struct kache_index *x = NULL;
+	struct kache_error err;
+	bool rebuilt;
+	int rc;
+
+	if (!d->store)
+		return;
+	rc = kache_index_open(d->store, &x, &rebuilt, &err);
+	if (!rc && d->verify && !kache_index_sound(x)) {
+		rc = kache_fail(&err, KACHE_E_CORRUPT, "%s/index.db is damaged", d->store->root);
+		if (d->repair) {
+			kache_index_close(x);
+			drop_index(d->store);
+			rc = kache_index_open(d->store, &x, NULL, &err);
+			rebuilt = true;
+		}
+	}
+	if (rc)
+		kache_doctor_say(d, KACHE_DOCTOR_BAD, "index", "kache doctor --repair makes it anew", "%s", err.text);
+	else
+		kache_doctor_say(d, KACHE_DOCTOR_OK, "index", NULL, rebuilt ? "was damaged and is made anew" : "opens");
+	kache_index_close(x);
 }

@@ -39,6 +39,7 @@ void kache_doctor_filesystem(struct kache_doctor *d);
 void kache_doctor_space(struct kache_doctor *d);
 void kache_doctor_map(struct kache_doctor *d);
 void kache_doctor_contents(struct kache_doctor *d);
+void kache_doctor_index(struct kache_doctor *d);
 
 /* doctor-wiring.c */
 void kache_doctor_wrapper(struct kache_doctor *d);

@@ -183,7 +183,7 @@ static void drop_db(struct kache_index *ix)
 	ix->db = NULL;
 }
 
-static bool sound(struct kache_index *ix)
+bool kache_index_sound(struct kache_index *ix)
 {
 	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, "PRAGMA quick_check(1)");
 
@@ -222,7 +222,7 @@ static int open_memory(struct kache_index *ix, struct kache_error *err)
 			break;
 		if (!attempt)
 			copy_existing(ix);
-		if (!migrate(ix) && sound(ix))
+		if (!migrate(ix) && kache_index_sound(ix))
 			return KACHE_OK;
 		drop_db(ix);	/* the copy was of no use: start from nothing */
 	}
@@ -238,7 +238,7 @@ static void quarantine(struct kache_index *ix)
 	KACHE_AUTO_FREE char *shm = kache_store_file(ix->store, "index.db-shm");
 	KACHE_AUTO_FD int lock = try_lock(ix->store);
 	int code = open_file(ix);
-	bool still = kache_index_damaged(code) || (!code && !sound(ix));
+	bool still = kache_index_damaged(code) || (!code && !kache_index_sound(ix));
 
 	drop_db(ix);
 	if (lock < 0 || !still)
@@ -248,6 +248,7 @@ static void quarantine(struct kache_index *ix)
 	unlink(wal);
 	unlink(shm);
 	ix->rebuilt = true;
+	kache_warn("%s was damaged; it is moved to %s and made again from the store", path, aside);
 }
 
 static int open_any(struct kache_index *ix, struct kache_error *err)

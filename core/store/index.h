@@ -12,11 +12,13 @@ struct kache_index;
 
 /* Opens and brings it up to date: folds events/ in, takes up new entries, drops vanished ones. While
  * another process does that, what is there already serves. A damaged index is set aside as
- * index.db.damaged and made anew; *rebuilt (may be NULL) tells. A store that can't be written to gets an
+ * index.db.damaged and made anew, with one warning; *rebuilt (may be NULL) tells. A store that can't be written to gets an
  * index in memory, which starts from a copy of index.db; so does one whose index is of a newer kache, which
  * is left alone. 0 or KACHE_E_* with err. s must outlive the index. */
 int kache_index_open(struct kache_store *s, struct kache_index **out, bool *rebuilt, struct kache_error *err);
 void kache_index_close(struct kache_index *x);
+/* Looks at all of the database. */
+bool kache_index_sound(struct kache_index *x);
 
 struct kache_index_totals {
 	uint64_t hits, misses, uncached, passthrough, failed, probe_hits, probe_misses;
