@@ -1,25 +1,10 @@
 #include "config.h"
 #include "base/json.h"
 
+#include "base/utf8.h"
+
 #include <inttypes.h>
 #include <string.h>
-
-/* Length of the valid UTF-8 sequence at p (RFC 3629), or 0. */
-static size_t sequence(const unsigned char *p, size_t left)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-		 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90))
-		return 0;
-	return n;
-}
 
 void kache_json_string(struct kache_buf *b, const char *s, size_t len)
 {
@@ -27,7 +12,7 @@ void kache_json_string(struct kache_buf *b, const char *s, size_t len)
 
 	kache_buf_ch(b, '"');
 	while (p < end) {
-		size_t n = sequence(p, (size_t)(end - p));
+		size_t n = kache_utf8_length(p, (size_t)(end - p));
 
 		if (!n) {
 			kache_buf_str(b, "\\ufffd");

@@ -2,30 +2,16 @@
 #include "config.h"
 #include "conf/toml-parser.h"
 
+#include "base/utf8.h"
+
 #include <string.h>
-
-static size_t sequence(const unsigned char *p, size_t left)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3
-		 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-
-	if (!n || n > left)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] >= 0x90))
-		return 0;
-	return n;
-}
 
 int kache_toml_utf8(struct kache_toml_parser *p)
 {
 	unsigned line = p->line;
 
 	for (const char *at = p->at; at < p->end;) {
-		size_t n = sequence((const unsigned char *)at, (size_t)(p->end - at));
+		size_t n = kache_utf8_length((const unsigned char *)at, (size_t)(p->end - at));
 
 		if (!n) {
 			p->line = line;

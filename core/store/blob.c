@@ -20,13 +20,21 @@ static bool looks_right(const struct kache_stat *st, uint64_t size)
 	return S_ISREG(st->mode) && st->size == size && st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
 }
 
-/* Links a finished file (right time, right mode) to its blob name. An existing blob stays and is
- * stamped, whose ctime then tells gc that somebody has just counted on it. */
+/* An existing sound blob is stamped, whose ctime then tells gc that somebody has just counted on it. False
+ * if there is none, also where gc was faster. */
+static bool reuse(const char *path, uint64_t size)
+{
+	struct kache_stat st;
+
+	return !kache_stat(path, false, &st) && looks_right(&st, size) &&
+	       (!utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW) || errno != ENOENT);
+}
+
+/* Links a finished file (right time, right mode) to its blob name. */
 static int publish(struct kache_store *s, const char *temp, const struct kache_hash *hash, uint64_t size,
 		   struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = kache_store_path(s, "blobs", hash);
-	struct kache_stat st;
 	int saved;
 
 	for (int attempt = 0; attempt < 3; attempt++) {
@@ -41,10 +49,8 @@ static int publish(struct kache_store *s, const char *temp, const struct kache_h
 		}
 		if (errno != EEXIST)
 			break;
-		if (!kache_stat(path, false, &st) && looks_right(&st, size)) {
-			utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW);
+		if (reuse(path, size))
 			return KACHE_OK;
-		}
 		if (unlink(path) && errno != ENOENT)	/* written through or torn: out with it */
 			break;
 	}
@@ -74,12 +80,9 @@ static int put_by_link(struct kache_store *s, const char *path, bool exec, const
 {
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
-	struct kache_stat st;
 
-	if (!kache_stat(blob, false, &st) && looks_right(&st, size)) {
-		utimensat(AT_FDCWD, blob, blob_times, AT_SYMLINK_NOFOLLOW);
+	if (reuse(blob, size))
 		return KACHE_OK;
-	}
 	if (link(path, temp))
 		return KACHE_E_IO;
 	return kache_blob_put_temp(s, temp, exec, hash, err);
@@ -91,12 +94,9 @@ static int put_by_copy(struct kache_store *s, int from, bool exec, const struct 
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
 	KACHE_AUTO_FD int to = -1;
-	struct kache_stat st;
 
-	if (!kache_stat(blob, false, &st) && looks_right(&st, size)) {
-		utimensat(AT_FDCWD, blob, blob_times, AT_SYMLINK_NOFOLLOW);
+	if (reuse(blob, size))
 		return KACHE_OK;
-	}
 	to = kache_open(temp, O_WRONLY | O_CREAT | O_EXCL, 0644);
 	if (to < 0)
 		return kache_fail_errno(err, "temporary file %s", temp);

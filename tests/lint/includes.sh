@@ -6,7 +6,7 @@ cd "$srcdir" || exit 99
 # allowed FOLDER REGEX: every #include "…" of ours in FOLDER matches the regex.
 allowed() {
 	found=$(grep -nE '^#[[:space:]]*include "' "$1"/*.c "$1"/*.h "$1"/*.def 2> /dev/null |
-		grep -vE "include \"(config\.h|($2)/[a-z-]*\.(h|def))\"")
+		grep -vE "include \"(config\.h|($2)/[a-z0-9-]*\.(h|def))\"")
 	is "$found" "" "$1 includes $2"
 }
 allowed core/base 'base'
