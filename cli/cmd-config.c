@@ -102,13 +102,16 @@ static const char *show_pair(const struct kache_conf_pair *p)
 	return is_secret(p->key, strlen(p->key)) ? "***" : p->value;
 }
 
+/* A key that is typed and does not exist is wrong usage; one in a file is a bad file. */
 static int unknown(const char *name)
 {
 	const char *best = kache_conf_nearest(name);
 
 	if (best)
-		return kache_cli_fail("unknown key %s; did you mean %s?", name, best);
-	return kache_cli_fail("unknown key %s; `kache config list` shows all", name);
+		kache_cli_fail("unknown key %s; did you mean %s?", name, best);
+	else
+		kache_cli_fail("unknown key %s; `kache config list` shows all", name);
+	return KACHE_EXIT_USAGE;
 }
 
 /* list */

@@ -24,7 +24,7 @@ is "$(row cache.local_store)" "$HOME/.cache/kache default" "the store's default 
 is "$(XDG_CACHE_HOME=$T/x config get cache.local_store)" "$T/x/kache" "and on XDG_CACHE_HOME"
 is "$(config get KACHE_MAX_SIZE)" 50GB "get takes a variable too"
 is "$(config get cache.key_salt)" "" "what is not set is empty"
-out=$(config get cache.lnik 2>&1); is $? 1 "an unknown key fails"
+out=$(config get cache.lnik 2>&1); is $? 2 "an unknown key is a usage error"
 is "$out" "kache: unknown key cache.lnik; did you mean cache.link?" "with the nearest one"
 out=$(config get 2>&1); is $? 2 "get without a key is a usage error"
 out=$(config frob 2>&1); is $? 2 "so is a verb that does not exist"
@@ -84,7 +84,10 @@ config set cache.exclude ""; is "$(config get cache.exclude)" "" "a list is empt
 cp "$user" "$T/before"
 is "$(config set cache.link fast 2>&1)" "kache: cache.link is 'fast'; accepted are auto|reflink|hardlink|copy" "a bad value is refused"
 is "$(config set cache.compression_level 20 2>&1)" "kache: cache.compression_level is '20'; accepted are whole numbers 1..19" "so is a number out of range"
-is "$(config set cache.lnik copy 2>&1)" "kache: unknown key cache.lnik; did you mean cache.link?" "and an unknown key"
+out=$(config set cache.lnik copy 2>&1); is "$?, $out" \
+	"2, kache: unknown key cache.lnik; did you mean cache.link?" "and an unknown key, as a usage error"
+out=$(config set --project zzzzzz copy 2>&1); is "$?, $out" \
+	"2, kache: unknown key zzzzzz; \`kache config list\` shows all" "also one that is like no other"
 is "$(config set KACHE_DISABLED 1 2>&1)" "kache: KACHE_DISABLED is set in the environment only" "and what only a variable sets"
 config set cache.link 2> /dev/null; is $? 2 "set without a value is a usage error"
 config set cache.link copy copy 2> /dev/null; is $? 2 "so are two values for one"

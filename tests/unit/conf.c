@@ -257,6 +257,39 @@ static void sizes(void)
 	}
 }
 
+static void durations(void)
+{
+	static const struct {
+		const char *text;
+		long long seconds;
+	} cases[] = { { "45s", 45 }, { "30m", 1800 }, { "24h", 86400 }, { "7d", 604800 }, { "2w", 1209600 }, { "0s", 0 },
+		      { "1.5h", 5400 }, { "10 m", 600 }, { "90", -1 }, { "", -1 }, { "d", -1 }, { "-1d", -1 }, { "1y", -1 },
+		      { "1h30m", -1 }, { " 1h", -1 }, { "0x1h", -1 }, { "infs", -1 }, { "99999999999999999w", -1 } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint64_t n = 0;
+		int rc = kache_parse_duration(cases[i].text, &n);
+
+		ok(cases[i].seconds < 0 ? rc == KACHE_E_INVALID : !rc && n == (uint64_t)cases[i].seconds,
+		   "duration '%s'", cases[i].text);
+	}
+}
+
+static void shown_sizes(void)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *text;
+	} cases[] = { { 0, "0 B" }, { 1023, "1023 B" }, { 1024, "1.0 KiB" }, { 1503238554, "1.4 GiB" },
+		      { (uint64_t)5000 << 40, "5000.0 TiB" } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		KACHE_AUTO_FREE char *text = kache_show_size(cases[i].bytes);
+
+		is_str(text, cases[i].text, cases[i].text);
+	}
+}
+
 int main(void)
 {
 	static const char *const foreign[] = { "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "KACHE_CONFIG" };
@@ -277,6 +310,8 @@ int main(void)
 	big_and_strange_files();
 	checking();
 	sizes();
+	durations();
+	shown_sizes();
 	for (const char *const *p = (const char *const[]){ "p/a/b/c", "p/a/b", "p/a", "p", ".config/kache", ".config", "", NULL }; *p; p++) {
 		KACHE_AUTO_FREE char *path = kache_path_join(dir, *p);
 
