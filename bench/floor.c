@@ -19,6 +19,9 @@
 
 static char dir[4096];
 static const char *out_dir, *extra, *crate;
+static char input[1 << 20];		/* standard input of a probe, which is part of its question */
+static size_t input_len;
+static int reads_input;
 
 static uint64_t hash(int argc, char **argv)
 {
@@ -31,6 +34,8 @@ static uint64_t hash(int argc, char **argv)
 			out_dir = argv[++i];
 			continue;
 		}
+		if (!strcmp(a, "-"))
+			reads_input = 1;
 		if (!strcmp(a, "--crate-name") && i + 1 < argc)
 			crate = argv[i + 1];
 		if (!strncmp(a, "extra-filename=", 15))
@@ -41,6 +46,10 @@ static uint64_t hash(int argc, char **argv)
 			h = (h ^ (unsigned char)*a) * UINT64_C(0x100000001b3);
 		h = (h ^ 0xff) * UINT64_C(0x100000001b3);
 	}
+	for (ssize_t n = 1; reads_input && n > 0; input_len += n > 0 ? (size_t)n : 0)
+		n = read(0, input + input_len, sizeof input - input_len);
+	for (size_t i = 0; i < input_len; i++)
+		h = (h ^ (unsigned char)input[i]) * UINT64_C(0x100000001b3);
 	return h;
 }
 
@@ -125,6 +134,15 @@ static int redirect(const char *name, int fd)
 	return to < 0 ? -1 : dup2(to, fd);
 }
 
+/* Standard input again, for the compiler. */
+static void give_input_back(void)
+{
+	FILE *f = reads_input ? tmpfile() : NULL;
+
+	if (f && fwrite(input, 1, input_len, f) == input_len && !fflush(f) && !fseek(f, 0, SEEK_SET))
+		dup2(fileno(f), 0);
+}
+
 static int record(char **argv)
 {
 	char path[4200], from[4200];
@@ -139,6 +157,7 @@ static int record(char **argv)
 	mkdir(path, 0777);
 	pid = fork();
 	if (!pid) {
+		give_input_back();
 		redirect("stdout", 1);
 		redirect("stderr", 2);
 		execvp(argv[1], argv + 1);
@@ -175,6 +194,7 @@ int main(int argc, char **argv)
 		return record(argv);
 	if (!replay())
 		return 0;
+	give_input_back();
 	execvp(argv[1], argv + 1);
 	return 127;
 }
