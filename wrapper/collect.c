@@ -373,10 +373,11 @@ static bool in_out_dir(const struct collector *k, const char *path)
 	return out && kache_path_below(path, out, NULL);
 }
 
-/* What was read but is no input. */
+/* What was read but is no input. The toolchain's own files are in the compiler's identity as far as rustc
+ * reads them; what a linker takes from there (itself, start files, the standard library) counts by file. */
 static bool ignored_read(const struct collector *k, const char *path)
 {
-	return system_noise(path) || in_sysroot(k, path) || in_store(k, path) || written(k, path) ||
+	return system_noise(path) || (in_sysroot(k, path) && !k->linked) || in_store(k, path) || written(k, path) ||
 	       (k->run->depinfo && !strcmp(path, k->run->depinfo));
 }
 

@@ -42,4 +42,27 @@ is "$("$W/target/debug/b")" 2 "other C code, other program"
 echo 'int answer(void) { return 3; }' > "$W/s/c.c"
 kbuild "$W" build
 is "$("$W/target/debug/b")" 3 "also without a clean"
+
+# Another linker in front on PATH; a linker script edited in place; a variable that cc reads.
+mkdir -p "$T/bin"
+printf '#!/bin/sh\nexec %s "$@"\n' "$(command -v cc)" > "$T/bin/cc"
+chmod +x "$T/bin/cc"
+rebuild() { rm -rf "$W/target"; kbuild "$W" build || show_log; }
+rebuild
+is "$(count '^hit bin b')" 1 "before: a hit"
+PATH="$T/bin:$PATH" rebuild
+is "$(count '^hit bin b')" 0 "another cc in front is another linker"
+rebuild
+is "$(count '^hit bin b')" 1 "gone again, hit again"
+mkdir -p "$T/empty"
+LIBRARY_PATH="$T/empty" rebuild
+is "$(count '^hit bin b')" 0 "LIBRARY_PATH counts"
+export RUSTFLAGS="-C link-arg=-Wl,-T,$T/v.ld"
+echo 'foo = 1;' > "$T/v.ld"
+rebuild
+rebuild
+is "$(count '^hit bin b')" 1 "with a linker script: a hit"
+echo 'foo = 2;' > "$T/v.ld"
+rebuild
+is "$(count '^hit bin b')" 0 "the script edited in place: a miss"
 finish
