@@ -58,6 +58,8 @@ static void problem(void *ctx, const char *text)
 	++*(size_t *)ctx;
 }
 
+bool fuzz_accepted;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *)data;
@@ -69,7 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < size; i++)
 		lines += text[i] == '\n';
 	FUZZ_CHECK(kache_conf_check_text("f", text, size, size & 1, problem, &problems) == problems);
-	if (kache_toml_parse(text, size, &root, &err)) {
+	fuzz_accepted = !kache_toml_parse(text, size, &root, &err);
+	if (!fuzz_accepted) {
 		char *end;
 		unsigned long line = strncmp(err.text, "line ", 5) ? 0 : strtoul(err.text + 5, &end, 10);
 
