@@ -74,6 +74,9 @@ int kache_depinfo_parse(const char *text, size_t len, struct kache_depinfo *d)
 	bool rule = false;
 
 	*d = (struct kache_depinfo){ 0 };
+	/* No name on disk has a NUL: such text is torn, and its names would be cut. */
+	if (len && memchr(text, '\0', len))
+		return KACHE_E_INVALID;
 	while (text < end) {
 		const char *eol = memchr(text, '\n', (size_t)(end - text)), *at;
 

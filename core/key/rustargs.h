@@ -57,7 +57,7 @@ struct kache_rust_args {
 	struct kache_strs dep_dirs;	/* -L dependency= */
 	struct kache_rust_part *parts;
 	size_t n_parts;
-	size_t incremental_at;	/* index in argv of the argument that carries it, for removal; 0: none */
+	size_t incremental_at;	/* index in argv of the argument that carries it, where incremental is set */
 	bool incremental_pair;	/* it is "-C" "incremental=…" in two arguments */
 };
 
