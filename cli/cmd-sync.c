@@ -94,7 +94,7 @@ static int parse(int argc, char **argv, struct options *o)
 /* Drops the direction that the remote can't have, unless it was all that was asked for. */
 static int check_directions(struct kache_sync *s)
 {
-	const struct kache_remote_info *info = kache_remote_info(s->remote);
+	const struct kache_remote_info *info = kache_remote_info(s->share.remote);
 
 	if (s->pull && !info->can_list)
 		return kache_cli_fail("sync: the %s backend can't list what it has, so only --push works with it", info->backend);
@@ -104,10 +104,10 @@ static int check_directions(struct kache_sync *s)
 		kache_warn("sync: %s is read-only; pulling only", info->url);
 		s->push = false;
 	}
-	if (s->pull && s->store->readonly) {
+	if (s->pull && s->share.store->readonly) {
 		if (!s->push)
-			return kache_cli_fail("sync: the cache directory %s can't be written", s->store->root);
-		kache_warn("sync: the cache directory %s can't be written; pushing only", s->store->root);
+			return kache_cli_fail("sync: the cache directory %s can't be written", s->share.store->root);
+		kache_warn("sync: the cache directory %s can't be written; pushing only", s->share.store->root);
 		s->pull = false;
 	}
 	return KACHE_EXIT_OK;
@@ -199,7 +199,7 @@ static int transfer(struct kache_sync *s, const struct options *o)
 	else if (!o->json)
 		print_plan(&plan);
 	if (o->json)
-		json_summary(o, &plan, &totals, kache_remote_stats(s->remote), &out);
+		json_summary(o, &plan, &totals, kache_remote_stats(s->share.remote), &out);
 	else if (o->dry_run)
 		dry_summary(&plan, &out);
 	else
@@ -220,16 +220,16 @@ static int with_remote(const struct kache_conf *conf, struct kache_sync *s, cons
 
 	if (!s->all && kache_sync_lock(o->manifest_path, &s->folders, &err))
 		return kache_cli_fail("sync: %s", err.text);
-	if (kache_remote_open(conf, o->backend, kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000, s->cancel_fd,
-			      &s->remote, &err))
+	if (kache_remote_open(conf, o->backend, kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000, s->share.cancel_fd,
+			      &s->share.remote, &err))
 		return kache_cli_fail("%s", err.text);
-	status = kache_cli_store(conf, s->pull, &s->store);
+	status = kache_cli_store(conf, s->pull, &s->share.store);
 	if (!status)
 		status = check_directions(s);
 	if (!status)
 		status = transfer(s, o);
-	kache_store_close(s->store);
-	kache_remote_close(s->remote);
+	kache_store_close(s->share.store);
+	kache_remote_close(s->share.remote);
 	return status;
 }
 
@@ -247,9 +247,9 @@ static int run(int argc, char **argv)
 	s.pull = o.pull;
 	s.push = o.push;
 	s.all = o.all;
-	s.level = (unsigned)kache_conf_u64(conf, KACHE_CONF_COMPRESSION);
+	s.share.level = (unsigned)kache_conf_u64(conf, KACHE_CONF_COMPRESSION);
 	status = catch_signals();
-	s.cancel_fd = stop_pipe[0];
+	s.share.cancel_fd = stop_pipe[0];
 	if (!status)
 		status = with_remote(conf, &s, &o);
 	kache_strs_release(&s.folders);

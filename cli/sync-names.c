@@ -1,3 +1,4 @@
+/* Which packages take part. */
 #include "config.h"
 #include "cli/sync.h"
 
@@ -11,33 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_FOLDER = 64, MAX_LOCK = 64 << 20 };
-
-char *kache_sync_folder(const char *package)
-{
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-
-	for (const char *p = package; *p && b.len < MAX_FOLDER; p++) {
-		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-
-		kache_buf_ch(&b, (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '_');
-	}
-	return b.len ? kache_buf_steal(&b) : kache_strdup("_");
-}
-
-char *kache_sync_pack_key(const char *folder, const struct kache_hash *h)
-{
-	char hex[KACHE_HEX_LEN + 1];
-
-	return kache_asprintf("%s/%s.tar.zst", folder, kache_hash_hex(h, hex));
-}
-
-char *kache_sync_manifest_key(const char *folder, const struct kache_hash *h)
-{
-	char hex[KACHE_HEX_LEN + 1];
-
-	return kache_asprintf("_m/%s/%s", folder, kache_hash_hex(h, hex));
-}
+enum { MAX_LOCK = 64 << 20 };
 
 /* The nearest Cargo.lock from dir upwards, or NULL; fresh memory. */
 static char *find_lock(const char *dir)
@@ -74,7 +49,7 @@ static int read_lock(const char *path, struct kache_strs *folders, struct kache_
 		const struct kache_toml *name = p->type == KACHE_TOML_TABLE ? kache_toml_get(p, "name") : NULL;
 
 		if (name && name->type == KACHE_TOML_STRING)
-			kache_strs_take(folders, kache_sync_folder(name->text));
+			kache_strs_take(folders, kache_share_folder(name->text));
 	}
 	kache_toml_free(doc);
 	return KACHE_OK;

@@ -86,13 +86,13 @@ static int list_prefix(struct planner *p, const char *prefix)
 	struct kache_call call;
 	int rc;
 
-	kache_call_init(&call, kache_remote_deadline(p->s->remote, 0), p->s->cancel_fd);
-	rc = kache_remote_list(p->s->remote, (struct kb_key){ prefix, strlen(prefix) }, listed, p, &call);
+	kache_call_init(&call, kache_remote_deadline(p->s->share.remote, 0), p->s->share.cancel_fd);
+	rc = kache_remote_list(p->s->share.remote, (struct kb_key){ prefix, strlen(prefix) }, listed, p, &call);
 	if (rc >= 0)
 		return KACHE_OK;
 	pthread_mutex_lock(&p->lock);
 	if (!p->rc)
-		p->rc = kache_fail(&p->failure, KACHE_E_REMOTE, "listing %s: %s", kache_remote_info(p->s->remote)->url,
+		p->rc = kache_fail(&p->failure, KACHE_E_REMOTE, "listing %s: %s", kache_remote_info(p->s->share.remote)->url,
 				   call.err.text);
 	pthread_mutex_unlock(&p->lock);
 	return KACHE_E_REMOTE;
@@ -126,7 +126,7 @@ static int list_remote(struct planner *p)
 	pthread_t threads[LIST_THREADS];
 	size_t n = 0;
 
-	if (!kache_remote_info(p->s->remote)->can_list)
+	if (!kache_remote_info(p->s->share.remote)->can_list)
 		return KACHE_OK;
 	if (p->s->all) {
 		list_prefix(p, "");
@@ -172,9 +172,9 @@ static int local_entry(void *arg, const struct kache_hash *h, const char *path, 
 		p->plan->both++;
 		return 0;
 	}
-	if (!p->s->push || kache_entry_get(p->s->store, h, &e))
+	if (!p->s->push || kache_entry_get(p->s->share.store, h, &e))
 		return 0;
-	folder = kache_sync_folder(e.package);
+	folder = kache_share_folder(e.package);
 	if (takes_part(p->s, folder))
 		add_job(p->plan, KACHE_SYNC_PUSH, h, folder, kache_entry_size(&e), false);
 	kache_entry_release(&e);
@@ -189,11 +189,11 @@ static int local_manifest(void *arg, const struct kache_hash *h, const char *pat
 
 	(void)path;
 	(void)st;
-	if (find(&p->manifests, h) || !p->s->push || kache_manifest_get(p->s->store, h, &m))
+	if (find(&p->manifests, h) || !p->s->push || kache_manifest_get(p->s->share.store, h, &m))
 		return 0;
-	folder = kache_sync_folder(m.package);
+	folder = kache_share_folder(m.package);
 	if (takes_part(p->s, folder))
-		add_job(p->plan, KACHE_SYNC_MANIFEST, h, folder, 0, !kache_remote_info(p->s->remote)->can_list);
+		add_job(p->plan, KACHE_SYNC_MANIFEST, h, folder, 0, !kache_remote_info(p->s->share.remote)->can_list);
 	kache_manifest_release(&m);
 	return 0;
 }
@@ -219,18 +219,18 @@ static void compare(struct planner *p)
 	for (size_t i = 0; s->pull && i < p->packs.n; i++) {
 		const struct object *o = &p->packs.v[i];
 
-		if (!repeated(&p->packs, i) && !have(s->store, "entries", &o->hash))
+		if (!repeated(&p->packs, i) && !have(s->share.store, "entries", &o->hash))
 			add_job(p->plan, KACHE_SYNC_PULL, &o->hash, o->folder, o->size, true);
 	}
-	kache_store_walk(s->store, "entries", local_entry, p);
+	kache_store_walk(s->share.store, "entries", local_entry, p);
 	p->plan->n_packs = p->plan->n;
 	for (size_t i = 0; i < p->manifests.n; i++) {
 		const struct object *o = &p->manifests.v[i];
 
-		if (!repeated(&p->manifests, i) && (s->pull || have(s->store, "manifests", &o->hash)))
+		if (!repeated(&p->manifests, i) && (s->pull || have(s->share.store, "manifests", &o->hash)))
 			add_job(p->plan, KACHE_SYNC_MANIFEST, &o->hash, o->folder, o->size, true);
 	}
-	kache_store_walk(s->store, "manifests", local_manifest, p);
+	kache_store_walk(s->share.store, "manifests", local_manifest, p);
 }
 
 int kache_sync_plan(struct kache_sync *s, struct kache_sync_plan *out, struct kache_error *err)

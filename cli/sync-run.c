@@ -49,48 +49,48 @@ static void clear_line(struct running *r)
 	r->shown = false;
 }
 
-static void tell(struct running *r, const struct kache_sync_job *j, enum kache_sync_result result, const char *text)
+static void tell(struct running *r, const struct kache_sync_job *j, enum kache_share_result result, const char *text)
 {
 	static const char *const verbs[] = { "pull", "push", "manifest" };
 	char hex[KACHE_HEX_LEN + 1];
 
 	clear_line(r);
 	kache_hash_hex(&j->hash, hex);
-	if (result == KACHE_SYNC_SKIPPED)
+	if (result == KACHE_SHARE_SKIPPED)
 		kache_info("sync: %s %s/%.12s skipped: %s", verbs[j->kind], j->folder, hex, text);
 	else
 		kache_error_log("sync: %s %s/%.12s: %s", verbs[j->kind], j->folder, hex, text);
 }
 
 /* Under the lock. */
-static void account(struct running *r, const struct kache_sync_job *j, enum kache_sync_result result, uint64_t bytes,
+static void account(struct running *r, const struct kache_sync_job *j, enum kache_share_result result, uint64_t bytes,
 		    const char *text)
 {
 	struct kache_sync_totals *t = r->totals;
 
 	r->done++;
 	r->weight_done += weight(j);
-	if (result == KACHE_SYNC_DONE || result == KACHE_SYNC_NOTHING)
+	if (result == KACHE_SHARE_DONE || result == KACHE_SHARE_NOTHING)
 		r->failures_in_a_row = 0;
 	switch (result) {
-	case KACHE_SYNC_DONE:
+	case KACHE_SHARE_DONE:
 		t->kind[j->kind].done++;
 		t->kind[j->kind].bytes += bytes;
 		return;
-	case KACHE_SYNC_NOTHING:
+	case KACHE_SHARE_NOTHING:
 		t->kind[j->kind].nothing++;
 		return;
-	case KACHE_SYNC_CANCELLED:
+	case KACHE_SHARE_CANCELLED:
 		t->cancelled = true;
 		return;
-	case KACHE_SYNC_SKIPPED:
+	case KACHE_SHARE_SKIPPED:
 		t->kind[j->kind].skipped++;
 		break;
-	case KACHE_SYNC_FATAL:
+	case KACHE_SHARE_FATAL:
 		t->gave_up = true;
 		t->kind[j->kind].failed++;
 		break;
-	case KACHE_SYNC_FAILED:
+	case KACHE_SHARE_FAILED:
 		t->kind[j->kind].failed++;
 		t->gave_up |= ++r->failures_in_a_row >= GIVE_UP;
 		break;
@@ -98,24 +98,32 @@ static void account(struct running *r, const struct kache_sync_job *j, enum kach
 	tell(r, j, result, text);
 }
 
+static enum kache_share_result one(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
+				   struct kache_error *err)
+{
+	switch (j->kind) {
+	case KACHE_SYNC_PULL:
+		return kache_share_pull(&s->share, j->folder, &j->hash, j->size, bytes, err);
+	case KACHE_SYNC_PUSH:
+		return kache_share_push(&s->share, j->folder, &j->hash, bytes, err);
+	default:
+		return kache_share_manifest(&s->share, j->folder, &j->hash, j->remote, j->size, s->pull, s->push, bytes, err);
+	}
+}
+
 static void *work(void *arg)
 {
-	static enum kache_sync_result (*const todo[])(struct kache_sync *, const struct kache_sync_job *, uint64_t *,
-						      struct kache_error *) = {
-		[KACHE_SYNC_PULL] = kache_sync_pull, [KACHE_SYNC_PUSH] = kache_sync_push,
-		[KACHE_SYNC_MANIFEST] = kache_sync_manifest,
-	};
 	struct running *r = arg;
 
 	pthread_mutex_lock(&r->lock);
 	while (r->next < r->end && !*r->stop && !r->totals->gave_up && !r->totals->cancelled) {
 		const struct kache_sync_job *j = &r->plan->jobs[r->next++];
 		struct kache_error err = { 0, "" };
-		enum kache_sync_result result;
+		enum kache_share_result result;
 		uint64_t bytes = 0;
 
 		pthread_mutex_unlock(&r->lock);
-		result = todo[j->kind](r->s, j, &bytes, &err);
+		result = one(r->s, j, &bytes, &err);
 		pthread_mutex_lock(&r->lock);
 		account(r, j, result, bytes, err.text);
 	}

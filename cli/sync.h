@@ -1,34 +1,24 @@
-/* The parts of `kache sync`: names on the remote, what to do, and doing one piece of it. */
+/* The parts of `kache sync`: who takes part, what to do, and doing it. */
 #ifndef KACHE_CLI_SYNC_H
 #define KACHE_CLI_SYNC_H
 
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/strs.h"
-#include "remote/remote.h"
-#include "store/store.h"
+#include "share/share.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct kache_sync {
-	struct kache_store *store;
-	struct kache_remote *remote;
-	unsigned level;			/* zstd's */
-	int cancel_fd;			/* readable once the user wants to stop */
+	struct kache_share share;	/* its cancel_fd is readable once the user wants to stop */
 	bool pull, push, all;
 	struct kache_strs folders;	/* sorted; those that take part, unless all */
 };
 
 /* ---- names (sync-names.c) ---- */
 
-/* The folder of a package's objects: its name in the alphabet of keys. Two packages may share one; what
- * is in it is named by hashes. Fresh memory. */
-char *kache_sync_folder(const char *package);
-/* "<folder>/<hash>.tar.zst", "_m/<folder>/<hash>"; fresh memory. */
-char *kache_sync_pack_key(const char *folder, const struct kache_hash *h);
-char *kache_sync_manifest_key(const char *folder, const struct kache_hash *h);
 /* The folders of every package in the Cargo.lock that belongs to the manifest (or, where that is NULL, to
  * the working directory): the nearest upwards. Sorted. */
 int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struct kache_error *err);
@@ -53,24 +43,6 @@ struct kache_sync_plan {
 /* Lists the remote and reads the store. */
 int kache_sync_plan(struct kache_sync *s, struct kache_sync_plan *out, struct kache_error *err);
 void kache_sync_plan_release(struct kache_sync_plan *p);
-
-/* ---- one job (sync-pack.c, sync-manifest.c) ---- */
-
-enum kache_sync_result {
-	KACHE_SYNC_DONE, KACHE_SYNC_NOTHING,	/* moved; there was nothing to move */
-	KACHE_SYNC_SKIPPED,			/* too large for the remote, incomplete here, gone there: err says */
-	KACHE_SYNC_FAILED, KACHE_SYNC_CANCELLED,
-	KACHE_SYNC_FATAL			/* failed, and so will all others */
-};
-/* Each may run in any number of threads at once. *bytes: what travelled. */
-enum kache_sync_result kache_sync_pull(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-				       struct kache_error *err);
-enum kache_sync_result kache_sync_push(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-				       struct kache_error *err);
-enum kache_sync_result kache_sync_manifest(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-					   struct kache_error *err);
-/* What a negative kb_status means for a job. */
-enum kache_sync_result kache_sync_judge(int status);
 
 /* ---- doing it (sync-run.c) ---- */
 

@@ -8,4 +8,17 @@ AC_DEFUN([KACHE_BACKEND], [
 AC_DEFUN([KACHE_BACKENDS], [
   kache_backends_summary=
   KACHE_BACKEND([fs], [a shared directory], [])
+  KACHE_BACKEND([s3], [S3 and what speaks its protocol], [
+    KACHE_NEED([CURL], [libcurl >= 7.85], [libcurl4-openssl-dev])
+    KACHE_NEED([CRYPTO], [libcrypto >= 1.1.1], [libssl-dev])
+    KACHE_NEED([EXPAT], [expat >= 2.2], [libexpat1-dev])])
+  KACHE_BACKEND([http], [HTTP and WebDAV servers], [
+    KACHE_NEED([CURL], [libcurl >= 7.85], [libcurl4-openssl-dev])
+    KACHE_NEED([EXPAT], [expat >= 2.2], [libexpat1-dev])])
+  KACHE_BACKEND([redis], [Redis and Valkey], [
+    KACHE_NEED([HIREDIS], [hiredis >= 0.14], [libhiredis-dev])
+    KACHE_NEED([OPENSSL], [openssl >= 1.1.1], [libssl-dev])])
+  KACHE_BACKEND([memcached], [memcached], [
+    KACHE_NEED([MEMCACHED], [libmemcached >= 1.0.18], [libmemcached-dev])])
+  KACHE_BACKEND([crsh], [ccache's storage helpers], [])
 ])

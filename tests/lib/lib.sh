@@ -12,7 +12,12 @@ tap_n=0
 tap_bad=0
 
 T=$(mktemp -d "${TMPDIR:-/tmp}/kache-test.XXXXXX") || exit 99
-trap 'chmod -R u+rwX "$T" 2>/dev/null; rm -rf "$T"' EXIT
+test_end() {
+	if command -v servers_end > /dev/null; then servers_end; fi
+	chmod -R u+rwX "$T" 2> /dev/null
+	rm -rf "$T"
+}
+trap test_end EXIT
 trap 'exit 130' INT TERM
 
 # Nothing of the user's settings reaches a test.

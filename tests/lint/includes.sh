@@ -15,6 +15,7 @@ allowed core/key 'key|base'
 allowed core/observe 'observe|base'
 allowed core/store 'store|base|conf'
 allowed core/remote 'remote|base|conf|kache'
+allowed core/share 'share|store|remote|base|conf|kache'
 allowed wrapper 'wrapper|base|conf|key|observe|store'
 
 is "$(grep -lE '^#[[:space:]]*include <sqlite3.h>' -r core wrapper cli backends | grep -v '^core/store/index')" "" "sqlite3.h only in core/store/index*"

@@ -1,6 +1,6 @@
 /* One entry to a pack on the remote, and one pack to an entry in the store. */
 #include "config.h"
-#include "cli/sync.h"
+#include "share/share.h"
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -16,27 +16,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum kache_sync_result kache_sync_judge(int status)
+enum kache_share_result kache_share_judge(int status)
 {
 	switch (status) {
 	case KB_E_CANCELLED:
-		return KACHE_SYNC_CANCELLED;
+		return KACHE_SHARE_CANCELLED;
 	case KB_E_TOOBIG:
 	case KB_MISS:
-		return KACHE_SYNC_SKIPPED;
+		return KACHE_SHARE_SKIPPED;
 	case KB_E_AUTH:
 	case KB_E_CONFIG:
 	case KB_E_UNSUPPORTED:
 	case KB_E_BUG:
 	case KB_E_NOSPACE:
-		return KACHE_SYNC_FATAL;
+		return KACHE_SHARE_FATAL;
 	default:
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	}
 }
 
 /* A file without a name: nothing of it is left behind, whatever happens. */
-static int nameless_file(struct kache_sync *s, struct kache_error *err)
+static int nameless_file(struct kache_share *s, struct kache_error *err)
 {
 	const char *tmp = getenv("TMPDIR");
 	KACHE_AUTO_FREE char *path = s->store->readonly ? kache_path_join(tmp && *tmp == '/' ? tmp : "/tmp", "kache-pack-XXXXXX")
@@ -74,7 +74,7 @@ static struct kache_pack_blob *blobs_of(const struct kache_entry *e, size_t *n)
 
 static int open_blob(void *arg, const struct kache_pack_blob *blob, int *fd, struct kache_error *err)
 {
-	struct kache_sync *s = arg;
+	struct kache_share *s = arg;
 	char hex[KACHE_HEX_LEN + 1];
 	int rc = kache_blob_open(s->store, &blob->hash, blob->size, fd);
 
@@ -84,7 +84,7 @@ static int open_blob(void *arg, const struct kache_pack_blob *blob, int *fd, str
 	return KACHE_OK;
 }
 
-static int make_pack(struct kache_sync *s, const struct kache_entry *e, int fd, struct kache_error *err)
+static int make_pack(struct kache_share *s, const struct kache_entry *e, int fd, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf meta = KACHE_BUF_INIT;
 	struct kache_pack_source src = { .open = open_blob, .arg = s };
@@ -100,11 +100,11 @@ static int make_pack(struct kache_sync *s, const struct kache_entry *e, int fd, 
 	return rc;
 }
 
-enum kache_sync_result kache_sync_push(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-				       struct kache_error *err)
+enum kache_share_result kache_share_push(struct kache_share *s, const char *folder, const struct kache_hash *result,
+					 uint64_t *bytes, struct kache_error *err)
 {
 	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = KB_PUT_IF_ABSENT };
-	KACHE_AUTO_FREE char *name = kache_sync_pack_key(j->folder, &j->hash);
+	KACHE_AUTO_FREE char *name = kache_share_pack_key(folder, result);
 	const struct kb_key key = { name, strlen(name) };
 	KACHE_AUTO_FD int fd = -1;
 	struct kache_file_source src;
@@ -114,39 +114,39 @@ enum kache_sync_result kache_sync_push(struct kache_sync *s, const struct kache_
 	struct stat st;
 	int rc;
 
-	kache_call_init(&call, kache_remote_deadline(s->remote, 0), s->cancel_fd);
+	kache_call_init(&call, kache_share_deadline(s, 0), s->cancel_fd);
 	if (!kache_remote_info(s->remote)->can_list && kache_remote_info(s->remote)->can_head &&
 	    kache_remote_head(s->remote, key, &there, &call) == KB_OK)
-		return KACHE_SYNC_NOTHING;
-	if (kache_entry_get(s->store, &j->hash, &e)) {
+		return KACHE_SHARE_NOTHING;
+	if (kache_entry_get(s->store, result, &e)) {
 		kache_fail(err, KACHE_E_NOENT, "the entry is no longer in the store");
-		return KACHE_SYNC_SKIPPED;
+		return KACHE_SHARE_SKIPPED;
 	}
 	fd = nameless_file(s, err);
 	rc = fd < 0 ? KACHE_E_IO : make_pack(s, &e, fd, err);
 	kache_entry_release(&e);
 	if (rc)		/* what is incomplete here is not the remote's problem: gc and doctor see to it */
-		return rc == KACHE_E_NOENT || rc == KACHE_E_CORRUPT ? KACHE_SYNC_SKIPPED : KACHE_SYNC_FAILED;
+		return rc == KACHE_E_NOENT || rc == KACHE_E_CORRUPT ? KACHE_SHARE_SKIPPED : KACHE_SHARE_FAILED;
 	if (fstat(fd, &st)) {
 		kache_fail_errno(err, "temporary file");
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	}
 	kache_file_source_init(&src, fd, (uint64_t)st.st_size);
-	kache_call_init(&call, kache_remote_deadline(s->remote, (uint64_t)st.st_size), s->cancel_fd);
+	kache_call_init(&call, kache_share_deadline(s, (uint64_t)st.st_size), s->cancel_fd);
 	rc = kache_remote_put(s->remote, key, &src.kb, &opts, &call);
 	if (rc < 0) {
 		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
-		return kache_sync_judge(rc);
+		return kache_share_judge(rc);
 	}
-	*bytes = rc == KB_OK ? (uint64_t)st.st_size : 0;
-	return rc == KB_OK ? KACHE_SYNC_DONE : KACHE_SYNC_NOTHING;
+	*bytes += rc == KB_OK ? (uint64_t)st.st_size : 0;
+	return rc == KB_OK ? KACHE_SHARE_DONE : KACHE_SHARE_NOTHING;
 }
 
 /* ---- pull ---- */
 
 struct import {
-	struct kache_sync *s;
-	const struct kache_sync_job *job;
+	struct kache_share *s;
+	const struct kache_hash *result;
 	struct kache_entry e;
 	struct kache_pack_blob *blobs;
 	char **temps;			/* beside blobs: a file in the store's tmp/, or NULL */
@@ -161,7 +161,7 @@ static int take_meta(void *arg, const char *meta, size_t len, struct kache_pack_
 
 	if (rc)
 		return rc;
-	if (!kache_hash_eq(&im->e.key, &im->job->hash))
+	if (!kache_hash_eq(&im->e.key, im->result))
 		return kache_fail(err, KACHE_E_CORRUPT, "meta.json is of another entry than the pack's name");
 	*blobs = blobs_of(&im->e, n);
 	for (size_t i = 0; i < im->e.n_outputs; i++) {		/* one blob, two sizes? */
@@ -230,9 +230,9 @@ static int keep(struct import *im, struct kache_error *err)
 	return kache_entry_put(store, &im->e, err);
 }
 
-static int import(struct kache_sync *s, const struct kache_sync_job *j, int fd, struct kache_error *err)
+static int import(struct kache_share *s, const struct kache_hash *result, int fd, struct kache_error *err)
 {
-	struct import im = { .s = s, .job = j };
+	struct import im = { .s = s, .result = result };
 	const struct kache_pack_sink sink = { .meta = take_meta, .begin = begin_blob, .end = end_blob, .arg = &im };
 	int rc = kache_pack_read(fd, &sink, err);
 
@@ -249,10 +249,10 @@ static int import(struct kache_sync *s, const struct kache_sync_job *j, int fd, 
 	return rc;
 }
 
-enum kache_sync_result kache_sync_pull(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-				       struct kache_error *err)
+enum kache_share_result kache_share_pull(struct kache_share *s, const char *folder, const struct kache_hash *result,
+					 uint64_t size, uint64_t *bytes, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *name = kache_sync_pack_key(j->folder, &j->hash);
+	KACHE_AUTO_FREE char *name = kache_share_pack_key(folder, result);
 	KACHE_AUTO_FD int fd = nameless_file(s, err);
 	struct kache_file_sink sink;
 	struct kache_call call;
@@ -260,20 +260,20 @@ enum kache_sync_result kache_sync_pull(struct kache_sync *s, const struct kache_
 	int rc;
 
 	if (fd < 0)
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	kache_file_sink_init(&sink, fd, KACHE_PACK_SIZE_MAX);
-	kache_call_init(&call, kache_remote_deadline(s->remote, j->size), s->cancel_fd);
+	kache_call_init(&call, kache_share_deadline(s, size), s->cancel_fd);
 	rc = kache_remote_get(s->remote, (struct kb_key){ name, strlen(name) }, &sink.kb, &call);
 	if (rc == KB_MISS)
 		kache_fail(err, KACHE_E_NOENT, "it is no longer there");
 	else if (rc)
 		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
 	if (rc)
-		return kache_sync_judge(rc);
+		return kache_share_judge(rc);
 	if (fstat(fd, &st) || lseek(fd, 0, SEEK_SET)) {
 		kache_fail_errno(err, "temporary file");
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	}
-	*bytes = (uint64_t)st.st_size;
-	return import(s, j, fd, err) ? KACHE_SYNC_FAILED : KACHE_SYNC_DONE;
+	*bytes += (uint64_t)st.st_size;
+	return import(s, result, fd, err) ? KACHE_SHARE_FAILED : KACHE_SHARE_DONE;
 }

@@ -1,6 +1,6 @@
 /* Manifests of both sides, each enriched by the other. */
 #include "config.h"
-#include "cli/sync.h"
+#include "share/share.h"
 
 #include "base/buf.h"
 #include "remote/squeeze.h"
@@ -26,7 +26,7 @@ static int by_age(const void *a, const void *b)
 	return x->m == y->m ? (x->set > y->set ? -1 : x->set < y->set) : 0;
 }
 
-static bool has_entry(struct kache_sync *s, const struct kache_hash *key)
+static bool has_entry(struct kache_share *s, const struct kache_hash *key)
 {
 	KACHE_AUTO_FREE char *path = kache_store_path(s->store, "entries", key);
 	struct kache_stat st;
@@ -43,7 +43,7 @@ static bool has_set(const struct kache_manifest *m, const struct kache_hash *res
 }
 
 /* The newest sets of base and of more, those of more only where their entry is in the store. */
-static void unite(struct kache_sync *s, const struct kache_manifest *base, const struct kache_manifest *more,
+static void unite(struct kache_share *s, const struct kache_manifest *base, const struct kache_manifest *more,
 		  struct kache_manifest *out)
 {
 	const struct kache_manifest *about = base->crate ? base : more;
@@ -101,26 +101,26 @@ static int check(const struct kache_manifest *m, const struct kache_hash *invoca
 	return KACHE_OK;
 }
 
-/* DONE with *m, NOTHING if there is none (*m is empty then), or what went wrong. */
-static enum kache_sync_result fetch(struct kache_sync *s, const struct kache_sync_job *j, struct kb_key key,
-				    struct kache_manifest *m, uint64_t *bytes, struct kache_error *err)
+enum kache_share_result kache_share_fetch_manifest(struct kache_share *s, const char *folder,
+						   const struct kache_hash *invocation, uint64_t size,
+						   struct kache_manifest *m, uint64_t *bytes, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT, text = KACHE_BUF_INIT;
+	KACHE_AUTO_FREE char *name = kache_share_manifest_key(folder, invocation);
+	const struct kb_key key = { name, strlen(name) };
 	struct kache_mem_sink sink;
 	struct kache_call call;
 	int rc;
 
 	*m = (struct kache_manifest){ 0 };
-	if (!j->remote)
-		return KACHE_SYNC_NOTHING;
 	kache_mem_sink_init(&sink, &raw, MAX_MANIFEST);
-	kache_call_init(&call, kache_remote_deadline(s->remote, j->size), s->cancel_fd);
+	kache_call_init(&call, kache_share_deadline(s, size), s->cancel_fd);
 	rc = kache_remote_get(s->remote, key, &sink.kb, &call);
 	if (rc == KB_MISS)
-		return KACHE_SYNC_NOTHING;
+		return KACHE_SHARE_NOTHING;
 	if (rc) {
 		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
-		return kache_sync_judge(rc);
+		return kache_share_judge(rc);
 	}
 	*bytes += raw.len;
 	rc = kache_unsqueeze(raw.data ? raw.data : "", raw.len, MAX_MANIFEST, &text);
@@ -129,16 +129,16 @@ static enum kache_sync_result fetch(struct kache_sync *s, const struct kache_syn
 	if (rc) {
 		kache_fail(err, rc, rc == KACHE_E_VERSION ? "the remote's manifest was written by a newer kache; upgrade this one"
 							  : "the remote's manifest is damaged");
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	}
-	if (check(m, &j->hash, err)) {
+	if (check(m, invocation, err)) {
 		kache_manifest_release(m);
-		return KACHE_SYNC_FAILED;
+		return KACHE_SHARE_FAILED;
 	}
-	return KACHE_SYNC_DONE;
+	return KACHE_SHARE_DONE;
 }
 
-static enum kache_sync_result store(struct kache_sync *s, struct kb_key key, const struct kache_manifest *m,
+static enum kache_share_result store(struct kache_share *s, struct kb_key key, const struct kache_manifest *m,
 				    uint64_t *bytes, struct kache_error *err)
 {
 	const struct kb_put_opts opts = { .struct_size = sizeof opts };
@@ -150,35 +150,38 @@ static enum kache_sync_result store(struct kache_sync *s, struct kb_key key, con
 	kache_manifest_encode(m, &text);
 	kache_squeeze(text.data, text.len, (int)s->level, &packed);
 	kache_mem_source_init(&src, packed.data, packed.len);
-	kache_call_init(&call, kache_remote_deadline(s->remote, packed.len), s->cancel_fd);
+	kache_call_init(&call, kache_share_deadline(s, packed.len), s->cancel_fd);
 	rc = kache_remote_put(s->remote, key, &src.kb, &opts, &call);
 	if (rc < 0) {
 		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
-		return kache_sync_judge(rc);
+		return kache_share_judge(rc);
 	}
 	*bytes += packed.len;
-	return KACHE_SYNC_DONE;
+	return KACHE_SHARE_DONE;
 }
 
-enum kache_sync_result kache_sync_manifest(struct kache_sync *s, const struct kache_sync_job *j, uint64_t *bytes,
-					   struct kache_error *err)
+enum kache_share_result kache_share_manifest(struct kache_share *s, const char *folder,
+					     const struct kache_hash *invocation, bool remote, uint64_t size, bool pull,
+					     bool push, uint64_t *bytes, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *name = kache_sync_manifest_key(j->folder, &j->hash);
+	KACHE_AUTO_FREE char *name = kache_share_manifest_key(folder, invocation);
 	const struct kb_key key = { name, strlen(name) };
-	struct kache_manifest here = { 0 }, there, united;
-	enum kache_sync_result result = fetch(s, j, key, &there, bytes, err), got = KACHE_SYNC_NOTHING;
+	struct kache_manifest here = { 0 }, there = { 0 }, united;
+	enum kache_share_result result = KACHE_SHARE_NOTHING, got = KACHE_SHARE_NOTHING;
 
-	if (result != KACHE_SYNC_DONE && result != KACHE_SYNC_NOTHING)
+	if (remote)
+		result = kache_share_fetch_manifest(s, folder, invocation, size, &there, bytes, err);
+	if (result != KACHE_SHARE_DONE && result != KACHE_SHARE_NOTHING)
 		return result;
-	if (kache_manifest_get(s->store, &j->hash, &here))
+	if (kache_manifest_get(s->store, invocation, &here))
 		here = (struct kache_manifest){ 0 };
-	if (s->pull && there.crate) {
+	if (pull && there.crate) {
 		unite(s, &here, &there, &united);
 		if (united.n_sets && !same(&united, &here))
-			got = kache_manifest_put(s->store, &united, err) ? KACHE_SYNC_FAILED : KACHE_SYNC_DONE;
+			got = kache_manifest_put(s->store, &united, err) ? KACHE_SHARE_FAILED : KACHE_SHARE_DONE;
 		kache_manifest_release(&united);
 	}
-	if (s->push && here.crate && got != KACHE_SYNC_FAILED) {
+	if (push && here.crate && got != KACHE_SHARE_FAILED) {
 		unite(s, &there, &here, &united);
 		if (united.n_sets && !same(&united, &there))
 			got = store(s, key, &united, bytes, err);
