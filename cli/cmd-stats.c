@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "remote/account.h"
 #include "store/index.h"
 
 #include <stdlib.h>
@@ -40,8 +41,33 @@ static double rate(const struct kache_index_totals *t)
 	return all ? 100.0 * (double)t->hits / (double)all : 0;
 }
 
+static void json_remotes(struct kache_json *j, const struct kache_account *a)
+{
+	kache_json_open(j, "remotes", '[');
+	for (size_t i = 0; i < a->n; i++)
+		kache_account_write(j, &a->v[i]);
+	kache_json_close(j, ']');
+}
+
+static void text_remotes(const struct kache_account *a, struct kache_buf *out)
+{
+	for (size_t i = 0; i < a->n; i++) {
+		const struct kache_account_remote *r = &a->v[i];
+		KACHE_AUTO_FREE char *in = kache_show_size(r->bytes_in), *sent = kache_show_size(r->bytes_out);
+
+		kache_buf_fmt(out, "Remote        %s: %s\n", r->url, r->state ? r->state : "ok");
+		kache_buf_fmt(out, "              %llu hits, %llu misses, %llu stored, %llu errors, %s in, %s out\n",
+			      (unsigned long long)r->hits, (unsigned long long)r->misses, (unsigned long long)r->stored,
+			      (unsigned long long)r->errors, in, sent);
+		if (r->too_big)
+			kache_buf_fmt(out, "              %llu too large for it\n", (unsigned long long)r->too_big);
+		if (r->last_error)
+			kache_buf_fmt(out, "              last error: %s\n", r->last_error);
+	}
+}
+
 static void print_json(struct kache_index *x, const struct kache_store *s, const struct kache_index_totals *t,
-		       uint64_t since_ms, struct kache_buf *out)
+		       const struct kache_account *a, uint64_t since_ms, struct kache_buf *out)
 {
 	struct kache_json j = { .out = out };
 	struct reasons r = { .json = &j };
@@ -69,12 +95,13 @@ static void print_json(struct kache_index *x, const struct kache_store *s, const
 	kache_json_open(&j, "reasons", '[');
 	kache_index_reasons(x, since_ms, json_reason, &r);
 	kache_json_close(&j, ']');
+	json_remotes(&j, a);
 	kache_json_close(&j, '}');
 	kache_buf_ch(out, '\n');
 }
 
 static void print_text(struct kache_index *x, const struct kache_store *s, const struct kache_index_totals *t,
-		       uint64_t since_ms, struct kache_buf *out)
+		       const struct kache_account *a, uint64_t since_ms, struct kache_buf *out)
 {
 	KACHE_AUTO_FREE char *blobs = kache_show_size(t->blob_bytes), *logical = kache_show_size(t->logical_bytes);
 	KACHE_AUTO_FREE char *linked = kache_show_size(t->linked_bytes), *copied = kache_show_size(t->copied_bytes);
@@ -102,6 +129,7 @@ static void print_text(struct kache_index *x, const struct kache_store *s, const
 		kache_buf_add(out, r.text.data, r.text.len);
 	}
 	kache_buf_release(&r.text);
+	text_remotes(a, out);
 }
 
 static int run(int argc, char **argv);
@@ -118,6 +146,7 @@ static int run(int argc, char **argv)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
 	struct kache_index_totals t;
+	struct kache_account a;
 	struct kache_conf *conf;
 	struct kache_store *s;
 	struct kache_index *x;
@@ -145,7 +174,9 @@ static int run(int argc, char **argv)
 		return kache_cli_fail("%s", err.text);
 	rc = kache_index_totals(x, since, &t) ? kache_cli_fail("index of %s can't be read", s->root) : 0;
 	if (!rc) {
-		(json ? print_json : print_text)(x, s, &t, since, &out);
+		kache_account_load(s->root, &a);
+		(json ? print_json : print_text)(x, s, &t, &a, since, &out);
+		kache_account_release(&a);
 		rc = kache_cli_print(&out);
 	}
 	kache_index_close(x);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,7 +43,8 @@ static char *note_dir(void)
 	return dir;
 }
 
-void kache_warn_once(const char *topic, const char *text)
+/* True for the first of this topic in this build. */
+static bool first(const char *topic)
 {
 	KACHE_AUTO_FREE char *dir = note_dir();
 	pid_t parent = getppid();
@@ -52,7 +54,19 @@ void kache_warn_once(const char *topic, const char *text)
 		KACHE_AUTO_FD int fd = kache_open(note, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 
 		if (fd < 0 && errno == EEXIST)
-			return;
+			return false;
 	}
-	kache_warn("%s; compiling without the cache", text);
+	return true;
+}
+
+void kache_warn_once(const char *topic, const char *text)
+{
+	if (first(topic))
+		kache_warn("%s; compiling without the cache", text);
+}
+
+void kache_warn_plain(const char *topic, const char *text)
+{
+	if (first(topic))
+		kache_warn("%s", text);
 }

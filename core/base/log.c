@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kache_log_level kache_log_level = KACHE_LOG_WARN;
+bool kache_log_times;
 
 static const char *const names[] = { "error", "warn", "info", "debug", "trace" };
 
@@ -21,6 +23,16 @@ int kache_log_parse(const char *name)
 	return -1;
 }
 
+static void add_time(struct kache_buf *b)
+{
+	time_t now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	if (gmtime_r(&now, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &tm))
+		kache_buf_str(b, text);
+}
+
 void kache_log(enum kache_log_level level, const char *fmt, ...)
 {
 	static const char *const shown[] = { "error: ", "warning: ", "", "debug: ", "trace: " };
@@ -30,7 +42,10 @@ void kache_log(enum kache_log_level level, const char *fmt, ...)
 
 	if (level > kache_log_level)
 		return;
-	kache_buf_str(&line, "kache: ");
+	if (kache_log_times)
+		add_time(&line);
+	else
+		kache_buf_str(&line, "kache: ");
 	kache_buf_str(&line, shown[level]);
 	va_start(ap, fmt);
 	kache_buf_vfmt(&line, fmt, ap);

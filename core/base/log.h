@@ -2,10 +2,14 @@
 #ifndef KACHE_BASE_LOG_H
 #define KACHE_BASE_LOG_H
 
+#include <stdbool.h>
+
 enum kache_log_level { KACHE_LOG_ERROR, KACHE_LOG_WARN, KACHE_LOG_INFO, KACHE_LOG_DEBUG, KACHE_LOG_TRACE };
 
 /* Lines above this level are dropped; starts as KACHE_LOG_WARN. Set once, before any thread. */
 extern enum kache_log_level kache_log_level;
+/* Lines begin with the time (UTC): for a log file. Set once, before any thread. */
+extern bool kache_log_times;
 /* "error" … "trace" to a level, or -1. */
 int kache_log_parse(const char *name);
 /* One write(2) per line, so that lines of concurrent processes do not mix. Keeps errno. */

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/path.h"
 #include "conf/toml.h"
 
@@ -647,4 +648,26 @@ size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pai
 {
 	*out = c->remote;
 	return c->n_remote;
+}
+
+bool kache_conf_has_remote(const struct kache_conf *c)
+{
+	return kache_conf_str(c, KACHE_CONF_REMOTE_URL) != NULL;
+}
+
+void kache_conf_remote_id(const struct kache_conf *c, struct kache_hash *out)
+{
+	static const char *const names[] = { "bucket", "endpoint", "prefix", "path", "type" };
+	const char *url = kache_conf_str(c, KACHE_CONF_REMOTE_URL);
+	const struct kache_conf_pair *pairs;
+	size_t n = kache_conf_remote(c, &pairs);
+	struct kache_hasher h;
+
+	kache_hasher_init(&h);
+	kache_hasher_str(&h, "url", url ? url : "");
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+			if (!strcmp(pairs[i].key, names[k]))
+				kache_hasher_str(&h, pairs[i].key, pairs[i].value);
+	kache_hasher_end(&h, out);
 }

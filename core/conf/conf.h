@@ -66,6 +66,11 @@ struct kache_conf_pair {
 	char *key, *value, *origin;
 };
 size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pair **out);
+/* Whether there is any remote to ask. */
+bool kache_conf_has_remote(const struct kache_conf *c);
+/* Tells remotes apart: the same for two configurations that name the same ones, whatever the rest of them says. */
+struct kache_hash;
+void kache_conf_remote_id(const struct kache_conf *c, struct kache_hash *out);
 
 #define KACHE_CONF_SYSTEM_FILE KACHE_SYSCONFDIR "/config.toml"
 #define KACHE_CONF_PROJECT_FILE ".kache.toml"

@@ -73,6 +73,8 @@ static int file_write(struct kb_sink *kb, const void *buf, size_t len)
 	if (len > kb->limit - s->written)
 		return KB_E_CORRUPT;
 	s->written += len;
+	if (s->progress)
+		atomic_fetch_add(s->progress, len);
 	return kache_write_all(kb->fd, buf, len) ? KB_E_LOCAL : KB_OK;
 }
 

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "kache/backend.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct kache_file_source {
@@ -24,6 +25,7 @@ void kache_mem_source_init(struct kache_mem_source *s, const void *data, size_t 
 struct kache_file_sink {
 	struct kb_sink kb;
 	uint64_t written;		/* through write; what came through fd is the file's size */
+	atomic_ullong *progress;	/* grows with every write; NULL: nobody looks */
 };
 /* fd: a plain file open for reading and writing; begin empties it. Not closed. */
 void kache_file_sink_init(struct kache_file_sink *s, int fd, uint64_t limit);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "remote/pack.h"
 #include "remote/stream.h"
@@ -249,6 +250,18 @@ static int import(struct kache_share *s, const struct kache_hash *result, int fd
 	return rc;
 }
 
+/* A damaged pack would stay for ever, since nobody replaces what is there. */
+static void make_room(struct kache_share *s, const char *name)
+{
+	struct kache_call call;
+
+	if (!kache_remote_info(s->remote)->writable)
+		return;
+	kache_call_init(&call, kache_share_deadline(s, 0), s->cancel_fd);
+	if (!kache_remote_del(s->remote, (struct kb_key){ name, strlen(name) }, &call))
+		kache_warn("%s was damaged on %s; it has been removed there", name, kache_remote_info(s->remote)->url);
+}
+
 enum kache_share_result kache_share_pull(struct kache_share *s, const char *folder, const struct kache_hash *result,
 					 uint64_t size, uint64_t *bytes, struct kache_error *err)
 {
@@ -262,6 +275,7 @@ enum kache_share_result kache_share_pull(struct kache_share *s, const char *fold
 	if (fd < 0)
 		return KACHE_SHARE_FAILED;
 	kache_file_sink_init(&sink, fd, KACHE_PACK_SIZE_MAX);
+	sink.progress = s->progress;
 	kache_call_init(&call, kache_share_deadline(s, size), s->cancel_fd);
 	rc = kache_remote_get(s->remote, (struct kb_key){ name, strlen(name) }, &sink.kb, &call);
 	if (rc == KB_MISS)
@@ -275,5 +289,8 @@ enum kache_share_result kache_share_pull(struct kache_share *s, const char *fold
 		return KACHE_SHARE_FAILED;
 	}
 	*bytes += (uint64_t)st.st_size;
-	return import(s, result, fd, err) ? KACHE_SHARE_FAILED : KACHE_SHARE_DONE;
+	rc = import(s, result, fd, err);
+	if (rc == KACHE_E_CORRUPT)
+		make_room(s, name);
+	return rc ? KACHE_SHARE_FAILED : KACHE_SHARE_DONE;
 }

@@ -3,21 +3,16 @@
 #include "share/share.h"
 
 #include "base/buf.h"
+#include "daemon/wire.h"
 
 #include <string.h>
 
-enum { MAX_FOLDER = 64 };
-
 char *kache_share_folder(const char *package)
 {
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	char folder[KACHE_WIRE_FOLDER_MAX + 1];
 
-	for (const char *p = package; *p && b.len < MAX_FOLDER; p++) {
-		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p;
-
-		kache_buf_ch(&b, (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ? c : '_');
-	}
-	return b.len ? kache_buf_steal(&b) : kache_strdup("_");
+	kache_wire_folder(package, strlen(package), folder);
+	return kache_strdup(folder);
 }
 
 char *kache_share_pack_key(const char *folder, const struct kache_hash *h)

@@ -11,6 +11,7 @@
 #include "remote/remote.h"
 #include "store/store.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ struct kache_share {
 	struct kache_remote *remote;
 	unsigned level;			/* zstd's */
 	int cancel_fd;			/* readable once it is time to stop; -1: none */
+	atomic_ullong *progress;	/* grows with the bytes of a pull as they come; NULL: nobody looks */
 	uint64_t deadline_ns;		/* CLOCK_MONOTONIC, for all operations; 0: the remote's own time for each */
 };
 

@@ -15,8 +15,9 @@ allowed core/key 'key|base'
 allowed core/observe 'observe|base'
 allowed core/store 'store|base|conf'
 allowed core/remote 'remote|base|conf|kache'
-allowed core/share 'share|store|remote|base|conf|kache'
-allowed wrapper 'wrapper|base|conf|key|observe|store'
+allowed core/share 'share|daemon|store|remote|base|conf|kache'
+allowed wrapper 'wrapper|base|conf|key|observe|store|daemon'
+allowed core/daemon 'daemon|share|store|remote|base|conf'
 
 is "$(grep -lE '^#[[:space:]]*include <sqlite3.h>' -r core wrapper cli backends | grep -v '^core/store/index')" "" "sqlite3.h only in core/store/index*"
 is "$(grep -lE '\b(dlopen|dlmopen) *\(' -r core wrapper cli backends --include='*.c' | grep -vE '^core/remote/loader.c|^core/observe/preload')" "" "dlopen only in core/remote/loader.c"
