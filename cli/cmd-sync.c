@@ -18,11 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 8, OPEN_SECONDS = 30 };
+enum { THREADS = 16, OPEN_SECONDS = 30 };
 
 struct options {
 	const char *backend, *manifest_path;
-	bool pull, push, all, dry_run, allow_partial, json;
+	bool pull, push, all, workspace, dry_run, allow_partial, json;
 };
 
 static atomic_int stop_signal;	/* lock-free: the handler may write it */
@@ -60,6 +60,7 @@ static int parse(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "backend", required_argument, NULL, 'b' }, { "manifest-path", required_argument, NULL, 'm' },
 		{ "pull", no_argument, NULL, 'l' }, { "push", no_argument, NULL, 'u' }, { "all", no_argument, NULL, 'a' },
+		{ "workspace", no_argument, NULL, 'w' },
 		{ "dry-run", no_argument, NULL, 'n' }, { "allow-partial", no_argument, NULL, 'p' },
 		{ "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 }
 	};
@@ -75,6 +76,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'l': o->pull = true; break;
 		case 'u': o->push = true; break;
 		case 'a': o->all = true; break;
+		case 'w': o->workspace = true; break;
 		case 'n': o->dry_run = true; break;
 		case 'p': o->allow_partial = true; break;
 		case 'j': o->json = true; break;
@@ -86,6 +88,8 @@ static int parse(int argc, char **argv, struct options *o)
 		return kache_cli_usage(&kache_cmd_sync, "unexpected argument %s", argv[optind]);
 	if (o->all && o->manifest_path)
 		return kache_cli_usage(&kache_cmd_sync, "--all and --manifest-path exclude each other");
+	if (o->all && o->workspace)
+		return kache_cli_usage(&kache_cmd_sync, "--all and --workspace exclude each other");
 	if (!o->pull && !o->push)
 		o->pull = o->push = true;
 	return KACHE_EXIT_OK;
@@ -218,7 +222,7 @@ static int with_remote(const struct kache_conf *conf, struct kache_sync *s, cons
 	struct kache_error err;
 	int status;
 
-	if (!s->all && kache_sync_lock(o->manifest_path, &s->folders, &err))
+	if (!s->all && kache_sync_lock(o->manifest_path, o->workspace, &s->folders, &err))
 		return kache_cli_fail("sync: %s", err.text);
 	if (kache_remote_open(conf, o->backend, kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000, s->share.cancel_fd,
 			      &s->share.remote, &err))
@@ -265,7 +269,7 @@ const struct kache_command kache_cmd_sync = {
 	.name = "sync",
 	.summary = "exchange results with a remote",
 	.usage =
-"Usage: kache sync [--backend URL] [--pull] [--push] [--all] [options]\n"
+"Usage: kache sync [--backend URL] [--pull] [--push] [--all | --workspace] [options]\n"
 "\n"
 "Brings what the remote has and the local store lacks, and the other way round. Only the\n"
 "packages of the nearest Cargo.lock take part, unless --all.\n"
@@ -273,6 +277,7 @@ const struct kache_command kache_cmd_sync = {
 "  --backend URL         the remote, as file:///path (default: the configured one)\n"
 "  --pull, --push        only this direction\n"
 "  --all                 every package\n"
+"  --workspace           only the packages of the workspace itself, not what it depends on\n"
 "  --manifest-path FILE  take the Cargo.lock that belongs to this Cargo.toml\n"
 "  -n, --dry-run         show what would travel\n"
 "  --allow-partial       exit 0 even if something could not be transferred\n"

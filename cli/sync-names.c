@@ -33,7 +33,7 @@ static char *find_lock(const char *dir)
 	}
 }
 
-static int read_lock(const char *path, struct kache_strs *folders, struct kache_error *err)
+static int read_lock(const char *path, bool members, struct kache_strs *folders, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 	const struct kache_toml *packages;
@@ -48,6 +48,9 @@ static int read_lock(const char *path, struct kache_strs *folders, struct kache_
 	for (const struct kache_toml *p = packages ? packages->child : NULL; p; p = p->next) {
 		const struct kache_toml *name = p->type == KACHE_TOML_TABLE ? kache_toml_get(p, "name") : NULL;
 
+		/* What comes from a registry or repository has a source; what lies in the workspace has none. */
+		if (members && p->type == KACHE_TOML_TABLE && kache_toml_get(p, "source"))
+			continue;
 		if (name && name->type == KACHE_TOML_STRING)
 			kache_strs_take(folders, kache_share_folder(name->text));
 	}
@@ -55,7 +58,7 @@ static int read_lock(const char *path, struct kache_strs *folders, struct kache_
 	return KACHE_OK;
 }
 
-int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struct kache_error *err)
+int kache_sync_lock(const char *manifest_path, bool members, struct kache_strs *folders, struct kache_error *err)
 {
 	/* What cargo asks of the compiler before it knows of packages is filed under these names. */
 	static const char *const always[] = { "___", "rustc" };
@@ -75,10 +78,12 @@ int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struc
 	if (!lock)
 		return kache_fail(err, KACHE_E_NOENT, "no Cargo.lock in %s or above; run it in a project, name one with --manifest-path, or give --all",
 				  dir);
-	rc = read_lock(lock, folders, err);
+	rc = read_lock(lock, members, folders, err);
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < sizeof always / sizeof *always; i++)
+	if (members && !folders->n)
+		return kache_fail(err, KACHE_E_NOENT, "%s names no package of a workspace", lock);
+	for (size_t i = 0; !members && i < sizeof always / sizeof *always; i++)
 		kache_strs_add(folders, always[i]);
 	kache_strs_sort(folders);
 	return KACHE_OK;

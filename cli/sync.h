@@ -20,8 +20,8 @@ struct kache_sync {
 /* ---- names (sync-names.c) ---- */
 
 /* The folders of every package in the Cargo.lock that belongs to the manifest (or, where that is NULL, to
- * the working directory): the nearest upwards. Sorted. */
-int kache_sync_lock(const char *manifest_path, struct kache_strs *folders, struct kache_error *err);
+ * the working directory): the nearest upwards; with `members` of those that lie in the workspace only. Sorted. */
+int kache_sync_lock(const char *manifest_path, bool members, struct kache_strs *folders, struct kache_error *err);
 
 /* ---- the plan (sync-plan.c) ---- */
 

@@ -40,6 +40,10 @@ like "$out" "^push my_app/$a1 [0-9]+$" "names what would travel"
 like "$out" '^would pull 0, push 2 ' "and how much"
 ok "$(count "$remote/artifacts")" "but nothing has moved"
 
+out=$(sync a --dry-run --workspace)
+like "$out" '^would pull 0, push 1 ' "--workspace leaves out what comes from a registry"
+sync a --all --workspace > "$T/out" 2>&1; is $? 2 "--all and --workspace exclude each other"
+
 # push and pull, limited to the lock
 out=$(sync a); ok $? "push"
 like "$out" '^pulled 0 .*, pushed 2 .*, 0 on both sides already, 2 manifests updated, 0 failed$' "two packages of Cargo.lock went, the third did not"
