@@ -143,7 +143,8 @@ static int reply(struct memcached_conn *c, const struct memcached_request *r, ui
 		rc = skip(c, (size_t)h.value, call);
 	if (rc || status >= 0)
 		return rc ? rc : status;
-	if (status != KB_E_TOOBIG && status != KB_E_NOSPACE)
+	/* what was refused has been read to its end, unless there was no room to read it */
+	if ((status != KB_E_TOOBIG && status != KB_E_NOSPACE) || strstr(said, "during read"))
 		memcached_conn_drop(c);
 	return memcached_refused(c, status, said, call);
 }

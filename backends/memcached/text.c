@@ -48,11 +48,11 @@ int memcached_text_status(const char *line)
 		{ "out of memory", KB_E_NOSPACE },
 		{ "unauthenticated", KB_E_AUTH },
 		{ "authentication failure", KB_E_AUTH },
-		{ "Too many open connections", KB_E_THROTTLED },
+		{ "too many open connections", KB_E_THROTTLED },
 	};
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-		if (strstr(line, table[i].part))
+		if (strcasestr(line, table[i].part))
 			return table[i].status;
 	/* ERROR: a command the server does not know; CLIENT_ERROR: one it can't read */
 	return strncmp(line, "SERVER_ERROR", 12) ? KB_E_UNSUPPORTED : KB_E_TRANSIENT;
@@ -67,7 +67,8 @@ static int other(struct memcached_conn *c, const char *line, struct kb_call *cal
 	if (strncmp(line, "SERVER_ERROR", 12) && strncmp(line, "CLIENT_ERROR", 12) && strncmp(line, "ERROR", 5))
 		return memcached_garbled(c, call);
 	status = memcached_text_status(line);
-	if (status != KB_E_TOOBIG && status != KB_E_NOSPACE)
+	/* what was refused has been read to its end, unless there was no room to read it */
+	if ((status != KB_E_TOOBIG && status != KB_E_NOSPACE) || strstr(line, "during read"))
 		memcached_conn_drop(c);
 	return memcached_refused(c, status, line, call);
 }
