@@ -46,8 +46,8 @@ del k/a ok" "objects come and go"
 out=$(printf 'put k/large 5000000\nget k/large\n' | call "$url")
 like "$out" '^get k/large 5000000 bytes$' "one of more than an item holds travels in pieces"
 like "$(ask "$port" 'mg kache:artifacts/k/large s')" '^HD s' "and lies under its own name"
-kit text -o "url=$url"
-kit binary -o "url=$url" -o protocol=binary
+kit text --proxy "127.0.0.1:$port" -o url=memcached://%proxy%
+kit binary --proxy "127.0.0.1:$port" -o url=memcached://%proxy% -o protocol=binary
 
 # what fits into an item fits, and what does not is not sent
 for size in 512k 1m 2m 8m; do
