@@ -1,0 +1,201 @@
+/* Answers: their headers, what a failed exchange means, and what a status means. */
+#include "http-parts.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+enum { HEADERS_MAX = 200, RETRY_MAX_S = 3600 };
+
+uint32_t http_retry_after(const char *value, int64_t now_s)
+{
+	char *end;
+	long long s = strtoll(value, &end, 10);
+
+	if (end == value || (*end && !isspace((unsigned char)*end))) {
+		time_t when = curl_getdate(value, NULL);
+
+		if (when == (time_t)-1)
+			return 0;
+		s = (long long)when - now_s;
+	}
+	if (s <= 0)
+		return 0;
+	return (uint32_t)((s < RETRY_MAX_S ? s : RETRY_MAX_S) * 1000);
+}
+
+static void forget_headers(struct http_reply *reply)
+{
+	for (char **p = reply->headers; p && *p; p++)
+		free(*p);
+	if (reply->headers)
+		reply->headers[0] = NULL;
+}
+
+bool http_reply_line(struct http_exchange *x, const char *line, size_t len)
+{
+	struct http_reply *reply = x->reply;
+	const char *colon;
+	char **grown, *copy;
+
+	while (len && (line[len - 1] == '\r' || line[len - 1] == '\n'))
+		len--;
+	if (len >= 5 && !memcmp(line, "HTTP/", 5)) {	/* a new answer: after a 100, or on a new connection */
+		forget_headers(reply);
+		x->n_headers = 0;
+		free(reply->text);
+		reply->text = calloc(1, 1);
+		reply->text_len = 0;
+		return reply->text != NULL;
+	}
+	colon = memchr(line, ':', len);
+	if (!colon || x->n_headers == HEADERS_MAX)
+		return true;
+	grown = realloc(reply->headers, (x->n_headers + 2) * sizeof *grown);
+	copy = strndup(line, len);
+	if (grown)
+		reply->headers = grown;
+	if (!grown || !copy) {
+		free(copy);
+		return false;
+	}
+	for (size_t i = 0; i < (size_t)(colon - line); i++)
+		copy[i] = (char)tolower((unsigned char)copy[i]);
+	grown[x->n_headers++] = copy;
+	grown[x->n_headers] = NULL;
+	return true;
+}
+
+const char *http_reply_header(const struct http_reply *reply, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (char **p = reply->headers; p && *p; p++) {
+		if (!strncmp(*p, name, len) && (*p)[len] == ':') {
+			const char *value = *p + len + 1;
+
+			while (*value == ' ' || *value == '\t')
+				value++;
+			return value;
+		}
+	}
+	return NULL;
+}
+
+void http_reply_release(struct http_reply *reply)
+{
+	forget_headers(reply);
+	free(reply->headers);
+	free(reply->text);
+	*reply = (struct http_reply){ 0 };
+}
+
+/* "host:port" of a URL: what may be shown of it. */
+static void authority(const char *url, char out[128])
+{
+	const char *p = strstr(url, "://"), *at;
+	size_t len;
+
+	p = p ? p + 3 : url;
+	len = strcspn(p, "/?#");
+	at = memchr(p, '@', len);
+	if (at) {
+		len -= (size_t)(at + 1 - p);
+		p = at + 1;
+	}
+	snprintf(out, 128, "%.*s", (int)(len < 100 ? len : 100), p);
+}
+
+static int of_curl(const struct kb_host *host, struct http_exchange *x, CURLcode result, struct kb_call *call)
+{
+	static const struct { CURLcode code; int status; const char *text; } table[] = {
+		{ CURLE_OPERATION_TIMEDOUT, KB_E_TIMEOUT, "does not answer in time" },
+		{ CURLE_COULDNT_RESOLVE_HOST, KB_E_TRANSIENT, "its name can't be resolved" },
+		{ CURLE_COULDNT_RESOLVE_PROXY, KB_E_TRANSIENT, "the proxy's name can't be resolved" },
+		{ CURLE_COULDNT_CONNECT, KB_E_TRANSIENT, "can't be connected to" },
+		{ CURLE_PARTIAL_FILE, KB_E_CORRUPT, "ended in the middle of its answer" },
+		{ CURLE_GOT_NOTHING, KB_E_TRANSIENT, "closed the connection without an answer" },
+		{ CURLE_SEND_ERROR, KB_E_TRANSIENT, "closed the connection" },
+		{ CURLE_SEND_FAIL_REWIND, KB_E_TRANSIENT, "closed the connection" },
+		{ CURLE_RECV_ERROR, KB_E_TRANSIENT, "closed the connection" },
+		{ CURLE_WEIRD_SERVER_REPLY, KB_E_CORRUPT, "does not speak HTTP" },
+		{ CURLE_UNSUPPORTED_PROTOCOL, KB_E_CORRUPT, "does not speak HTTP" },
+		{ CURLE_BAD_CONTENT_ENCODING, KB_E_CORRUPT, "sends an encoding that was not asked for" },
+		{ CURLE_PEER_FAILED_VERIFICATION, KB_E_CONFIG, "its certificate does not verify" },
+		{ CURLE_SSL_CACERT_BADFILE, KB_E_CONFIG, "the CA file can't be used" },
+		{ CURLE_SSL_CERTPROBLEM, KB_E_CONFIG, "the client certificate can't be used" },
+		{ CURLE_SSL_CONNECT_ERROR, KB_E_TRANSIENT, "no TLS connection comes about" },
+		{ CURLE_URL_MALFORMAT, KB_E_CONFIG, "the URL can't be understood" },
+		{ CURLE_OUT_OF_MEMORY, KB_E_LOCAL, "out of memory" },
+	};
+	const bool verification = result == CURLE_PEER_FAILED_VERIFICATION;
+	char who[128];
+
+	authority(x->r->url, who);
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+		if (table[i].code == result)
+			return host->fail(call, table[i].status, "%s: %s%s%s", who, table[i].text,
+					  verification && x->error[0] ? ": " : "", verification ? x->error : "");
+	return host->fail(call, KB_E_TRANSIENT, "%s: %s", who, curl_easy_strerror(result));
+}
+
+int http_classify(const struct kb_host *host, struct http_exchange *x, int rc, int result, struct kb_call *call)
+{
+	const char *after, *length;
+	char who[128];
+
+	authority(x->r->url, who);
+	if (rc == KB_E_TIMEOUT)
+		return host->fail(call, rc, "%s: does not answer in time", who);
+	if (rc == KB_E_CANCELLED)
+		return host->fail(call, rc, "cancelled");
+	if (rc)
+		return host->fail(call, rc, "libcurl fails");
+	if (x->source_failed)
+		return host->fail(call, KB_E_LOCAL, "the source can't be read, or is shorter than its size");
+	if (x->sink_rc == KB_E_CORRUPT)
+		return host->fail(call, KB_E_CORRUPT, "%s: sends more than is acceptable", who);
+	if (x->sink_rc)
+		return host->fail(call, x->sink_rc, "the object can't be written");
+	after = http_reply_header(x->reply, "retry-after");
+	length = http_reply_header(x->reply, "content-length");
+	x->reply->retry_after_ms = after ? http_retry_after(after, time(NULL)) : 0;
+	x->reply->content_length = length ? strtoll(length, NULL, 10) : -1;
+	/* A server that refuses a body need not read it to its end: its answer counts, if it is one. */
+	if (result != CURLE_OK && result != CURLE_SEND_ERROR)
+		return of_curl(host, x, (CURLcode)result, call);
+	if (result == CURLE_SEND_ERROR && x->reply->status < 400)
+		return of_curl(host, x, (CURLcode)result, call);
+	return KB_OK;
+}
+
+int http_judge(const struct kb_host *host, const struct http_reply *reply, const char *what, struct kb_call *call)
+{
+	static const struct { int from, to, status; const char *text; } table[] = {
+		{ 200, 299, KB_OK, NULL }, { 404, 404, KB_MISS, NULL }, { 410, 410, KB_MISS, NULL },
+		{ 401, 401, KB_E_AUTH, "the credentials are missing or wrong" },
+		{ 403, 403, KB_E_AUTH, "these credentials may not do that" },
+		{ 407, 407, KB_E_AUTH, "the proxy wants credentials" },
+		{ 408, 408, KB_E_TRANSIENT, "timeout over there" },
+		{ 405, 405, KB_E_UNSUPPORTED, "this server does not take it" },
+		{ 501, 501, KB_E_UNSUPPORTED, "this server does not take it" },
+		{ 413, 413, KB_E_TOOBIG, "larger than this server takes" },
+		{ 507, 507, KB_E_NOSPACE, "no space left over there" },
+		{ 429, 429, KB_E_THROTTLED, "too many requests" }, { 503, 503, KB_E_THROTTLED, "the server is busy" },
+		{ 500, 599, KB_E_TRANSIENT, "the server fails" },
+	};
+
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		if (reply->status < table[i].from || reply->status > table[i].to)
+			continue;
+		if (table[i].status >= 0)
+			return table[i].status;
+		if (table[i].status == KB_E_THROTTLED)
+			call->retry_after_ms = reply->retry_after_ms;
+		return host->fail(call, table[i].status, "status %d, %s: %s", reply->status, table[i].text, what);
+	}
+	return host->fail(call, KB_E_CONFIG, "unexpected status %d: %s", reply->status, what);
+}
