@@ -14,6 +14,7 @@ AC_DEFUN([KACHE_BACKENDS], [
     KACHE_NEED([EXPAT], [expat >= 2.2], [libexpat1-dev])])
   KACHE_BACKEND([http], [HTTP and WebDAV servers], [
     KACHE_NEED([CURL], [libcurl >= 7.85], [libcurl4-openssl-dev])
+    KACHE_NEED([CRYPTO], [libcrypto >= 1.1.1], [libssl-dev])
     KACHE_NEED([EXPAT], [expat >= 2.2], [libexpat1-dev])])
   KACHE_BACKEND([redis], [Redis and Valkey], [
     KACHE_NEED([HIREDIS], [hiredis >= 0.14], [libhiredis-dev])

@@ -245,7 +245,8 @@ static bool serves(const struct s3_creds *c, int64_t margin)
 
 static int wait_for_other(struct s3_creds *c, struct kb_call *call)
 {
-	const struct timespec until = { .tv_sec = (time_t)(call->deadline_ns / 1000000000u), .tv_nsec = (long)(call->deadline_ns % 1000000000u) };
+	const struct timespec until = { .tv_sec = (time_t)(call->deadline_ns / 1000000000u),
+					.tv_nsec = (long)(call->deadline_ns % 1000000000u) };
 
 	return pthread_cond_timedwait(&c->fetched, &c->lock, &until)
 		? c->host->fail(call, KB_E_TIMEOUT, "the credentials do not come in time") : KB_OK;

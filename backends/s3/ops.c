@@ -169,7 +169,8 @@ int s3_head(struct kb_handle *h, struct kb_key key, struct kb_stat *out, struct 
 	if (!rc)
 		rc = s3_judge(h, &reply, "head", call);
 	if (!rc)
-		*out = (struct kb_stat){ .size = reply.content_length > 0 ? (uint64_t)reply.content_length : 0, .mtime_s = -1, .ttl_s = -1 };
+		*out = (struct kb_stat){ .size = reply.content_length > 0 ? (uint64_t)reply.content_length : 0,
+					 .mtime_s = -1, .ttl_s = -1 };
 	http_reply_release(&reply);
 	return rc;
 }

@@ -6,12 +6,12 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
-
-enum { BYTES_PER_MS = 131 };	/* 128 KiB/s: what a slow but living line carries */
+#include <sys/stat.h>
 
 struct stats {
 	struct kache_remote_stats counters;
 	struct kache_remote_info info;
+	struct kache_health health;
 	uint64_t timeout_ms;
 };
 
@@ -24,14 +24,52 @@ static int count(struct stats *s, int rc)
 	return rc;
 }
 
+/* A sink that counts on its way to the caller's. What goes by the descriptor is counted by its size. */
+struct counted {
+	struct kb_sink kb;
+	struct kb_sink *to;
+	uint64_t bytes;
+};
+
+static int counted_begin(struct kb_sink *kb, uint64_t size)
+{
+	struct counted *c = (struct counted *)kb;
+
+	c->bytes = 0;
+	return c->to->begin(c->to, size);
+}
+
+static int counted_write(struct kb_sink *kb, const void *buf, size_t len)
+{
+	struct counted *c = (struct counted *)kb;
+
+	c->bytes += len;
+	return c->to->write(c->to, buf, len);
+}
+
+static uint64_t received(const struct counted *c)
+{
+	struct stat st;
+
+	if (c->bytes || c->kb.fd < 0)
+		return c->bytes;
+	return fstat(c->kb.fd, &st) ? 0 : (uint64_t)st.st_size;
+}
+
 static int get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_call *call)
 {
+	struct counted c = { .kb = *sink, .to = sink };
 	struct stats *s = r->ctx;
-	int rc = kache_forward_get(r, key, sink, call);
+	int rc;
 
-	if (rc == KB_OK)
+	c.kb.begin = counted_begin;
+	c.kb.write = counted_write;
+	rc = kache_forward_get(r, key, &c.kb, call);
+	if (rc == KB_OK) {
 		atomic_fetch_add(&s->counters.hits, 1);
-	else if (rc == KB_MISS)
+		atomic_fetch_add(&s->counters.bytes_in, received(&c));
+	}
+	if (rc == KB_MISS)
 		atomic_fetch_add(&s->counters.misses, 1);
 	return count(s, rc);
 }
@@ -77,6 +115,7 @@ static void close_layer(struct kache_remote *r)
 
 	free((char *)s->info.url);
 	free((char *)s->info.prefix);
+	pthread_mutex_destroy(&s->health.lock);
 	free(s);
 }
 
@@ -90,6 +129,7 @@ struct kache_remote *kache_layer_stats(struct kache_remote *next, struct kache_r
 
 	s->info = *info;
 	s->timeout_ms = timeout_ms;
+	pthread_mutex_init(&s->health.lock, NULL);
 	return kache_layer_new(&ops, next, s);
 }
 
@@ -103,9 +143,26 @@ struct kache_remote_stats *kache_remote_stats(const struct kache_remote *r)
 	return &((struct stats *)r->ctx)->counters;
 }
 
+struct kache_health *kache_remote_health(const struct kache_remote *r)
+{
+	return &((struct stats *)r->ctx)->health;
+}
+
+const char *kache_remote_state(const struct kache_remote *r)
+{
+	struct kache_health *h = kache_remote_health(r);
+	const char *state;
+
+	pthread_mutex_lock(&h->lock);
+	state = h->state == KACHE_HEALTH_GIVEN_UP ? "given up" : h->state == KACHE_HEALTH_DISABLED ? "disabled"
+	      : h->writes_disabled ? "writes disabled" : "ok";
+	pthread_mutex_unlock(&h->lock);
+	return state;
+}
+
 uint64_t kache_remote_deadline(const struct kache_remote *r, uint64_t bytes)
 {
 	const struct stats *s = r->ctx;
 
-	return kache_now_mono() + (s->timeout_ms + bytes / BYTES_PER_MS) * 1000000;
+	return kache_now_mono() + (s->timeout_ms + bytes / KACHE_REMOTE_BYTES_PER_MS) * 1000000;
 }

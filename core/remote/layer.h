@@ -10,12 +10,32 @@
 #include "remote/ops.def"
 #undef REMOTE_OP
 
+enum { KACHE_REMOTE_BYTES_PER_MS = 131 };	/* 128 KiB/s: what a slow but living line carries */
+
+/* A number per operation. */
+enum {
+#define REMOTE_OP(name, params, args) KACHE_REMOTE_##name,
+#include "remote/ops.def"
+#undef REMOTE_OP
+	KACHE_REMOTE_OPS
+};
+
 struct kache_remote *kache_layer_new(const struct kache_remote_ops *ops, struct kache_remote *next, void *ctx);
 
 /* Each takes ownership of next, and of conf, which lives as long as its handles. */
 struct kache_remote *kache_layer_stats(struct kache_remote *next, struct kache_remote_info *info, uint64_t timeout_ms);
 struct kache_remote *kache_layer_gate(struct kache_remote *next, const char *prefix, bool writable, uint64_t max_object);
 struct kache_remote *kache_layer_retry(struct kache_remote *next, unsigned retries);
+struct kache_remote *kache_layer_breaker(struct kache_remote *next, struct kache_health *health, const char *who);
+/* ttl_ms 0: misses are not remembered. clock: for tests, else NULL. */
+struct kache_remote *kache_layer_negative(struct kache_remote *next, uint64_t ttl_ms, uint64_t (*clock)(void));
+struct kache_remote *kache_layer_coalesce(struct kache_remote *next);
+/* most: bytes of the largest object that the backend takes. */
+struct kache_remote *kache_layer_chunk(struct kache_remote *next, uint64_t most);
+/* per_second 0: no rate. */
+struct kache_remote *kache_layer_limit(struct kache_remote *next, unsigned most, unsigned per_second);
+/* timeout_ms of one attempt, 0: all the time there is. */
+struct kache_remote *kache_layer_attempt(struct kache_remote *next, uint64_t timeout_ms);
 /* Where retries are counted. */
 void kache_layer_retry_count(struct kache_remote *r, struct kache_remote_stats *stats);
 /* Opens the first handle. 0 with *out and *limits, or a negative kb_status; conf is freed then too. */

@@ -24,13 +24,23 @@ const struct kb_opt kache_core_options[] = {
 	  "repetitions of an operation that fails for a moment" },
 	{ KB_OPT_MSEC, 0, 1000, (uint64_t)3650 * 24 * 3600 * 1000, "ttl", NULL, NULL, NULL, NULL,
 	  "life of what is put there, on servers that can let objects expire; as 7d" },
+	{ KB_OPT_MSEC, 0, 0, 24 * 3600 * 1000, "attempt-timeout", NULL, "0s", NULL, NULL,
+	  "time for one attempt of an operation, beyond what its bytes take; 0s: all the time of the operation" },
+	{ KB_OPT_MSEC, 0, 0, 24 * 3600 * 1000, "negative-ttl", NULL, "60s", NULL, NULL,
+	  "for how long an object that was not there is taken for absent without asking again" },
+	{ KB_OPT_UINT, 0, 1, 1024, "max-inflight", NULL, "16", NULL, NULL,
+	  "operations at the same time" },
+	{ KB_OPT_UINT, 0, 0, 1000000, "rate", NULL, "0", NULL, NULL,
+	  "operations begun per second; 0: as many as there are" },
+	{ KB_OPT_ENUM, 0, 0, 0, "chunk", NULL, "auto", "auto|off", NULL,
+	  "auto: cut objects to pieces where the server takes only small ones" },
 	{ KB_OPT_SIZE, 0, 0, 0, "max-object", NULL, NULL, NULL, NULL,
 	  "objects larger than this are left out" },
 	{ 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 };
 /* Names that no backend may take for itself, so that they can be given a meaning for all. */
 static const char *const set_aside[] = {
-	"url", "type", "connect-timeout", "max-inflight", "rate", "tier",
+	"url", "type", "connect-timeout", "tier",
 };
 
 struct value {

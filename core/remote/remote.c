@@ -59,27 +59,54 @@ static int check_prefix(const char *prefix, const char *origin, struct kache_err
 	return KACHE_OK;
 }
 
+/* Objects are cut to pieces where the server takes only small ones. */
+enum { CHUNK_BELOW = 64 << 20, CHUNKED_MAX = 256 << 20 };
+
+static bool chunked(const kb_conf *conf, const struct kb_limits *limits)
+{
+	return strcmp(kache_options_str(conf, "chunk"), "off") && limits->max_object && limits->max_object < CHUNK_BELOW;
+}
+
+static unsigned inflight(const kb_conf *conf, const struct kb_limits *limits)
+{
+	uint64_t n = kache_options_u64(conf, "max-inflight");
+
+	return (unsigned)(limits->max_inflight && limits->max_inflight < n ? limits->max_inflight : n);
+}
+
+/* The layers, innermost first; the outermost one, which keeps the books of others, is made before them. */
 static void layers(struct kache_module *m, const kb_conf *conf, const struct kb_limits *limits,
 		   const struct kache_url *url, struct kache_remote **r)
 {
 	uint64_t max = kache_options_u64(conf, "max-object"), timeout = kache_options_u64(conf, "transfer-timeout");
 	const char *prefix = kache_options_str(conf, "prefix");
 	bool writable = !strcmp(kache_options_str(conf, "mode"), "rw") && limits->caps & KB_CAP_WRITE;
-	struct kache_remote *retry;
+	struct kache_remote *outer, *at = *r, *retry;
 	struct kache_remote_info info;
 
-	if (limits->max_object && (!max || limits->max_object < max))
+	if (chunked(conf, limits))
+		max = max ? max : CHUNKED_MAX;
+	else if (limits->max_object && (!max || limits->max_object < max))
 		max = limits->max_object;
 	info = (struct kache_remote_info){
 		.backend = m->be.name, .url = kache_url_show(url), .prefix = kache_strdup(prefix), .writable = writable,
 		.can_list = m->be.list != NULL, .can_head = m->be.head != NULL, .max_object = max,
 	};
-	retry = kache_layer_retry(*r, (unsigned)kache_options_u64(conf, "retries"));
-	*r = kache_layer_gate(retry, prefix, writable, max);
+	outer = kache_layer_stats(NULL, &info, timeout);
+	at = kache_layer_attempt(at, kache_options_u64(conf, "attempt-timeout"));
+	at = kache_layer_limit(at, inflight(conf, limits), (unsigned)kache_options_u64(conf, "rate"));
+	at = retry = kache_layer_retry(at, (unsigned)kache_options_u64(conf, "retries"));
+	if (chunked(conf, limits))
+		at = kache_layer_chunk(at, limits->max_object);
+	at = kache_layer_coalesce(at);
+	at = kache_layer_negative(at, kache_options_u64(conf, "negative-ttl"), NULL);
+	at = kache_layer_breaker(at, kache_remote_health(outer), info.url);
+	at = kache_layer_gate(at, prefix, writable, max);
 	if (kache_options_core(conf, "ttl") && kache_options_u64(conf, "ttl"))
-		*r = kache_remote_ttl(*r, (int64_t)(kache_options_u64(conf, "ttl") / 1000));
-	*r = kache_layer_stats(*r, &info, timeout);
-	kache_layer_retry_count(retry, kache_remote_stats(*r));
+		at = kache_remote_ttl(at, (int64_t)(kache_options_u64(conf, "ttl") / 1000));
+	outer->next = at;
+	kache_layer_retry_count(retry, kache_remote_stats(outer));
+	*r = outer;
 }
 
 /* A remote to open, as far as it is known without asking anybody. */

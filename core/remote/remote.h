@@ -1,6 +1,10 @@
 /* A remote: a backend behind layers, as one object. What the rest of the program works with.
  *
- *	stats -> gate (mode, size, prefix) -> retry -> backend (handles, thread model)
+ *	stats -> gate (mode, size, prefix) -> breaker -> negative -> coalesce -> chunk -> retry -> limit -> attempt
+ *	-> backend (handles, thread model)
+ *
+ * The gate comes before the breaker since what it refuses says nothing of the remote; the limit below the retry, so
+ * that a pause holds no place; the time of a call is set by its maker (kache_remote_deadline) and bounds all of it.
  *
  * Operations return enum kb_status; a negative one has its text in call->err. Their contracts are those
  * of the slots in kache/backend.h, except that keys are without the remote's prefix and that passing
@@ -13,6 +17,7 @@
 #include "kache/backend.h"
 #include "remote/host.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +42,18 @@ struct kache_remote {			/* one layer; the outermost stands for the whole */
 struct kache_remote_stats {
 	atomic_ullong hits, misses, stored, existed, retries, too_big, errors;
 	atomic_ullong bytes_in, bytes_out;	/* of objects */
+};
+
+enum kache_health_state { KACHE_HEALTH_OK, KACHE_HEALTH_GIVEN_UP, KACHE_HEALTH_DISABLED };
+
+struct kache_health {			/* what the breaker knows; under the lock */
+	pthread_mutex_t lock;
+	enum kache_health_state state;	/* GIVEN_UP: it failed too often; DISABLED: credentials, settings */
+	bool writes_disabled;
+	unsigned outages;
+	char last_error[KACHE_ERROR_MAX];	/* "" for none */
+	int64_t last_error_s;		/* since the epoch */
+	uint64_t (*clock)(void);	/* for tests; NULL: the monotonic one */
 };
 
 struct kache_remote_info {
@@ -73,6 +90,9 @@ int kache_remote_none(const struct kache_conf *conf, struct kache_error *err);
 void kache_remote_close(struct kache_remote *r);
 const struct kache_remote_info *kache_remote_info(const struct kache_remote *r);
 struct kache_remote_stats *kache_remote_stats(const struct kache_remote *r);
+struct kache_health *kache_remote_health(const struct kache_remote *r);
+/* "ok", "given up", "disabled", "writes disabled". */
+const char *kache_remote_state(const struct kache_remote *r);
 /* The deadline of an operation that starts now and moves that many bytes. */
 uint64_t kache_remote_deadline(const struct kache_remote *r, uint64_t bytes);
 

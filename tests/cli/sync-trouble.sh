@@ -68,20 +68,20 @@ static const struct kb_backend moody = {
 KB_ENTRY(moody) { host = kb_host_arg; return &moody; }
 END
 "$CC" -shared -fPIC -D_GNU_SOURCE -I"$srcdir/include" -o "$T/m/kache-moody.so" "$T/moody.c" 2> "$T/log" || sed 's/^/# /' "$T/log"
-for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for n in $(seq 60); do
 	"$builddir/tests/cli/mkstore" "$KACHE_CACHE_DIR" p $n > "$T/log"
 done
 push() { "$KACHE" sync --all --push --backend "moody:?$1" ${2:-} > "$T/out" 2> "$T/err"; }
 
 push mood=transient --json; is $? 0 "failures that pass are repeated"
-like "$(cat "$T/out")" '"pushed":\{"planned":20,"done":20,.*"retries":2,"complete":true' "and counted"
+like "$(cat "$T/out")" '"pushed":\{"planned":60,"done":60,.*"retries":2,"complete":true' "and counted"
 push mood=throttled --json; is $? 0 "so is a slow-down"
 like "$(cat "$T/out")" '"retries":3,' "after the time the server wants"
 push 'mood=down&retries=1'; is $? 1 "a server that is down fails it"
-like "$(cat "$T/out")" 'pushed 0 .* 1[0-9] failed; gave up$' "after ten objects in a row, not after all"
+like "$(cat "$T/out")" 'pushed 0 .* [12][0-9] failed; gave up$' "after ten objects in a row, not after all"
 is "$(grep -c 'sync: push p/' "$T/err")" "$(sed 's/.* \([0-9]*\) failed.*/\1/' "$T/out")" "each is named"
 push mood=auth; is $? 1 "a refusal"
-like "$(cat "$T/out")" ' [1-8] failed; gave up$' "ends it at once"
+like "$(cat "$T/out")" ' 1?[0-9] failed; gave up$' "ends it at once"
 like "$(cat "$T/err")" 'sync: push p/[0-9a-f]{12}: 403 with a second line$' "in one line"
 push 'mood=stall&transfer-timeout=100ms' ; is $? 1 "a stalled server"
 like "$(cat "$T/err")" ': it stalls$' "is left at the deadline"

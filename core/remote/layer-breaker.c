@@ -1,0 +1,187 @@
+/* Leaves a remote alone that has failed several times in a row, and says so once. After a pause one call may try
+ * again; the pause doubles as long as that fails. What will not get better by itself (credentials, settings, a backend
+ * that breaks its contract) stops it at once; a refused write stops writes only. */
+#include "config.h"
+#include "remote/layer.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	FAILURES = 5,			/* in a row; a look-up that took all its time counts for all of them */
+	FIRST_PAUSE_S = 5, LONGEST_PAUSE_S = 300
+};
+
+struct breaker {
+	struct kache_health *health;
+	const char *who;		/* the remote's URL */
+	unsigned failures, pauses;
+	uint64_t until, writes_until;	/* mono ns */
+	bool trial;			/* one call is finding out */
+};
+
+static uint64_t now(const struct breaker *b)
+{
+	return b->health->clock ? b->health->clock() : kache_now_mono();
+}
+
+static int refuse(struct breaker *b, struct kache_call *call, uint64_t until)
+{
+	uint64_t t = now(b), s = until > t ? (until - t) / 1000000000 + 1 : 1;
+
+	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s,
+			       b->health->last_error);
+}
+
+/* May this call go through? */
+static int before(struct breaker *b, bool write, bool *trial, struct kache_call *call)
+{
+	int rc = KB_OK;
+
+	*trial = false;
+	pthread_mutex_lock(&b->health->lock);
+	if (b->health->state != KACHE_HEALTH_OK) {
+		if (b->trial || now(b) < b->until)
+			rc = refuse(b, call, b->until);
+		else
+			*trial = b->trial = true;
+	}
+	if (!rc && write && b->health->writes_disabled) {
+		if (now(b) < b->writes_until)
+			rc = refuse(b, call, b->writes_until);
+		else
+			b->health->writes_disabled = false;
+	}
+	pthread_mutex_unlock(&b->health->lock);
+	return rc;
+}
+
+static void note_error(struct breaker *b, const char *text)
+{
+	snprintf(b->health->last_error, sizeof b->health->last_error, "%s", text);
+	b->health->last_error_s = kache_now_real() / 1000000000;
+}
+
+static void open_for(struct breaker *b, enum kache_health_state state, uint64_t pause_s, const char *text)
+{
+	uint64_t noise = (now(b) * 0x9e3779b97f4a7c15u >> 40) % 1000;
+
+	if (b->health->state == KACHE_HEALTH_OK) {
+		b->health->outages++;
+		kache_warn("remote %s: %s; leaving it alone for a while", b->who, text);
+	}
+	b->health->state = state;
+	/* Clients that failed together are not to come back together. */
+	b->until = now(b) + pause_s * 1000000000 + pause_s * noise * 250000;
+}
+
+static void count(struct breaker *b, unsigned weight, uint32_t retry_after_ms, const char *text)
+{
+	uint64_t pause = FIRST_PAUSE_S;
+
+	b->failures += weight;
+	if (b->failures < FAILURES && b->health->state == KACHE_HEALTH_OK)
+		return;
+	for (unsigned i = 0; i < b->pauses && pause < LONGEST_PAUSE_S; i++)
+		pause *= 2;
+	b->pauses++;
+	if (retry_after_ms / 1000 > pause)
+		pause = retry_after_ms / 1000;
+	open_for(b, KACHE_HEALTH_GIVEN_UP, pause < LONGEST_PAUSE_S ? pause : LONGEST_PAUSE_S, text);
+}
+
+static void stop_writes(struct breaker *b, const char *text)
+{
+	if (!b->health->writes_disabled)
+		kache_warn("remote %s: %s; nothing more is sent for a while", b->who, text);
+	b->health->writes_disabled = true;
+	b->writes_until = now(b) + (uint64_t)LONGEST_PAUSE_S * 1000000000;
+}
+
+static void recovered(struct breaker *b)
+{
+	if (b->health->state != KACHE_HEALTH_OK)
+		kache_info("remote %s: works again", b->who);
+	b->health->state = KACHE_HEALTH_OK;
+	b->failures = b->pauses = 0;
+}
+
+static int after(struct breaker *b, bool write, bool trial, struct kache_call *call, int rc)
+{
+	const char *text = call->err.text;
+
+	pthread_mutex_lock(&b->health->lock);
+	if (trial)
+		b->trial = false;
+	if (rc < 0 && rc != KB_E_CANCELLED && rc != KB_E_LOCAL && rc != KB_E_TOOBIG)
+		note_error(b, text);
+	switch (rc) {
+	case KB_E_TRANSIENT:
+	case KB_E_THROTTLED:
+		count(b, 1, call->kb.retry_after_ms, text);
+		break;
+	case KB_E_TIMEOUT:	/* a build that waits for a look-up is to lose its time once */
+		count(b, write ? 2 : FAILURES, 0, text);
+		break;
+	case KB_E_AUTH:
+		if (write)	/* reads may still be allowed */
+			stop_writes(b, text);
+		else
+			open_for(b, KACHE_HEALTH_DISABLED, LONGEST_PAUSE_S, text);
+		break;
+	case KB_E_NOSPACE:
+		stop_writes(b, text);
+		break;
+	case KB_E_CONFIG:
+	case KB_E_BUG:
+		open_for(b, KACHE_HEALTH_DISABLED, LONGEST_PAUSE_S, text);
+		break;
+	case KB_E_CANCELLED:
+	case KB_E_LOCAL:
+		break;		/* says nothing of the remote */
+	default:
+		recovered(b);
+	}
+	pthread_mutex_unlock(&b->health->lock);
+	return rc;
+}
+
+static const bool writes[] = {
+	[KACHE_REMOTE_put] = true, [KACHE_REMOTE_del] = true,
+};
+
+#define REMOTE_OP(name, params, args) \
+	static int breaker_##name params \
+	{ \
+		bool trial; \
+		int rc = before(r->ctx, writes[KACHE_REMOTE_##name], &trial, call); \
+		return rc ? rc : after(r->ctx, writes[KACHE_REMOTE_##name], trial, call, kache_forward_##name args); \
+	}
+#include "remote/ops.def"
+#undef REMOTE_OP
+
+static void close_layer(struct kache_remote *r)
+{
+	free(r->ctx);
+}
+
+static const struct kache_remote_ops ops = {
+	.layer = "breaker", .close = close_layer,
+#define REMOTE_OP(name, params, args) .name = breaker_##name,
+#include "remote/ops.def"
+#undef REMOTE_OP
+};
+
+struct kache_remote *kache_layer_breaker(struct kache_remote *next, struct kache_health *health, const char *who)
+{
+	struct breaker *b = kache_calloc(1, sizeof *b);
+
+	b->health = health;
+	b->who = who;
+	return kache_layer_new(&ops, next, b);
+}
