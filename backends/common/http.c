@@ -261,11 +261,14 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+/* libcurl's own sockets would be inherited by every program that the host starts. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
+	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+
 	(void)purpose;
 	((struct http_exchange *)arg)->socket = fd;
-	return CURL_SOCKOPT_OK;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
 /* ---- one request ---- */
@@ -341,8 +344,8 @@ static void set_up(const struct http *h, CURL *c, struct http_exchange *x, struc
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-	curl_easy_setopt(c, CURLOPT_SOCKOPTFUNCTION, on_socket);
-	curl_easy_setopt(c, CURLOPT_SOCKOPTDATA, x);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, x);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->error);
 	if (h->s.unix_socket)
 		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->s.unix_socket);

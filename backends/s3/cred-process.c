@@ -67,6 +67,8 @@ static pid_t start(char **argv, const char *profile, int *out)
 		dup2(null, 0);
 		dup2(p[1], 1);
 		dup2(null, 2);
+		for (int other = 3; other < 1024; other++)	/* what libraries have opened without the flag */
+			close(other);
 		setenv("AWS_PROFILE", profile, 1);
 		signal(SIGPIPE, SIG_DFL);
 		execvp(argv[0], argv);

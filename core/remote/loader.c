@@ -183,6 +183,7 @@ static int load(const char *path, struct kache_module **out, struct kache_error 
 		return bug(err, path, "it declined to start");
 	m = kache_calloc(1, sizeof *m);
 	m->path = kache_strdup(path);
+	m->entry = enter;
 	pthread_mutex_init(&m->serial, NULL);
 	rc = check_table(m, be, err);
 	if (rc) {

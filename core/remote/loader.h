@@ -16,6 +16,7 @@ struct kache_module {
 	struct kb_opt *opts;		/* likewise, each */
 	size_t n_opts;
 	char *path;
+	kb_entry_fn *entry;
 	pthread_mutex_t serial;		/* held during a call where be.threads is KB_THREADS_SERIAL */
 	struct kache_module *next;
 };
