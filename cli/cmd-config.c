@@ -63,29 +63,43 @@ static bool is_secret(const char *name, size_t len)
 	return false;
 }
 
-/* The URL with the password of its user part and secret parameters as "***"; fresh memory. */
-static char *show_url(const char *url)
+/* Appends a URL, or host:port, with the password of its user part and secret parameters as "***". */
+static void show_url(struct kache_buf *b, const char *url)
 {
-	struct kache_buf b = KACHE_BUF_INIT;
-	const char *host = strstr(url, "://"), *at;
-	size_t authority = host ? strcspn(host + 3, "/?#") : 0, user;
+	const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
+	const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+	size_t user = strcspn(host, ":");
 
-	at = host ? memrchr(host + 3, '@', authority) : NULL;
-	user = at ? strcspn(host + 3, ":") : 0;
-	if (at && host + 3 + user < at) {
-		kache_buf_add(&b, url, (size_t)(host + 3 - url) + user + 1);
-		kache_buf_str(&b, "***");
+	if (at && host + user < at) {
+		kache_buf_add(b, url, (size_t)(host - url) + user + 1);
+		kache_buf_str(b, "***");
 		url = at;
 	}
-	kache_buf_add(&b, url, strcspn(url, "?"));
+	kache_buf_add(b, url, strcspn(url, "?"));
 	for (url += strcspn(url, "?"); *url;) {		/* at '?' or '&' */
 		size_t n = 1 + strcspn(url + 1, "&"), name = strcspn(url + 1, "=&");
 
 		if (url[1 + name] == '=' && is_secret(url + 1, name))
-			kache_buf_fmt(&b, "%.*s=***", (int)name + 1, url);
+			kache_buf_fmt(b, "%.*s=***", (int)name + 1, url);
 		else
-			kache_buf_add(&b, url, n);
+			kache_buf_add(b, url, n);
 		url += n;
+	}
+}
+
+/* Several have blanks between them. */
+static char *show_urls(const char *text)
+{
+	struct kache_buf b = KACHE_BUF_INIT;
+
+	for (text += strspn(text, " \t\n"); *text; text += strspn(text, " \t\n")) {
+		size_t n = strcspn(text, " \t\n");
+		KACHE_AUTO_FREE char *url = kache_strndup(text, n);
+
+		if (b.len)
+			kache_buf_ch(&b, ' ');
+		show_url(&b, url);
+		text += n;
 	}
 	return kache_buf_steal(&b);
 }
@@ -93,8 +107,9 @@ static char *show_url(const char *url)
 static char *show(const struct kache_conf *c, enum kache_conf_id id)
 {
 	KACHE_AUTO_FREE char *value = kache_conf_show(c, id);
+	bool url = id == KACHE_CONF_REMOTE_URL || id == KACHE_CONF_REDIS || id == KACHE_CONF_MEMCACHED;
 
-	return id == KACHE_CONF_REMOTE_URL ? show_url(value) : kache_strdup(value);
+	return url ? show_urls(value) : kache_strdup(value);
 }
 
 static const char *show_pair(const struct kache_conf_pair *p)
@@ -117,46 +132,77 @@ static int unknown(const char *name)
 /* list */
 
 struct row {
-	const char *name, *origin;
-	char *value;
+	char *name, *value;
+	const char *origin;
+};
+struct rows {
+	struct row *v;
+	size_t n;
 };
 
-static void print_rows(struct kache_buf *b, const struct row *rows, size_t n)
+/* Takes name and value over. */
+static void add_row(struct rows *r, char *name, char *value, const char *origin)
+{
+	r->v = kache_realloc(r->v, r->n + 1, sizeof *r->v);
+	r->v[r->n++] = (struct row){ name, value, origin };
+}
+
+static void print_rows(struct kache_buf *b, const struct rows *rows)
 {
 	size_t name = 0, value = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		size_t v = strlen(rows[i].value);
+	for (size_t i = 0; i < rows->n; i++) {
+		size_t v = strlen(rows->v[i].value), n = strlen(rows->v[i].name);
 
-		name = strlen(rows[i].name) > name ? strlen(rows[i].name) : name;
+		name = n > name ? n : name;
 		value = v > value && v <= 40 ? v : value; /* one long value does not widen the table */
 	}
-	for (size_t i = 0; i < n; i++)
-		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows[i].name, (int)value, rows[i].value,
-			      rows[i].origin);
+	for (size_t i = 0; i < rows->n; i++)
+		kache_buf_fmt(b, "%-*s  %-*s  %s\n", (int)name, rows->v[i].name, (int)value, rows->v[i].value,
+			      rows->v[i].origin);
+}
+
+/* Remotes that are more than the keys of [cache.remote], by number. */
+static void remote_rows(const struct kache_conf *c, struct rows *rows)
+{
+	const struct kache_conf_remote *remotes;
+	size_t n = kache_conf_remotes(c, &remotes);
+
+	if (n == 1 && (kache_conf_str(c, KACHE_CONF_REMOTE_URL) || kache_conf_str(c, KACHE_CONF_REMOTE_TYPE)))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct kache_conf_remote *r = &remotes[i];
+
+		add_row(rows, kache_asprintf("cache.remotes.%zu.url", i + 1), show_urls(r->url), r->origin);
+		if (r->name)
+			add_row(rows, kache_asprintf("cache.remotes.%zu.name", i + 1), kache_strdup(r->name), r->origin);
+		for (size_t k = 0; k < r->n_options; k++)
+			add_row(rows, kache_asprintf("cache.remotes.%zu.%s", i + 1, r->options[k].key),
+				kache_strdup(show_pair(&r->options[k])), r->options[k].origin);
+	}
 }
 
 static int list_text(const struct kache_conf *c)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 	const struct kache_conf_pair *pairs;
-	size_t n_pairs = kache_conf_remote(c, &pairs), n = 0;
-	struct row *rows = kache_calloc(KACHE_CONF_COUNT + n_pairs, sizeof *rows);
-	KACHE_AUTO_STRS struct kache_strs names = { 0 };
+	size_t n = kache_conf_remote(c, &pairs);
+	struct rows rows = { 0 };
 
-	for (size_t i = 0; i < n_pairs; i++)
-		kache_strs_take(&names, kache_asprintf(REMOTE "%s", pairs[i].key));
 	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
 		enum kache_conf_id id = (enum kache_conf_id)i;
 
-		rows[n++] = (struct row){ name_of(i), kache_conf_origin(c, id), show(c, id) };
+		add_row(&rows, kache_strdup(name_of(i)), show(c, id), kache_conf_origin(c, id));
 	}
-	for (size_t i = 0; i < n_pairs; i++)
-		rows[n++] = (struct row){ names.v[i], pairs[i].origin, kache_strdup(show_pair(&pairs[i])) };
-	print_rows(&b, rows, n);
-	while (n)
-		free(rows[--n].value);
-	free(rows);
+	for (size_t i = 0; i < n; i++)
+		add_row(&rows, kache_asprintf(REMOTE "%s", pairs[i].key), kache_strdup(show_pair(&pairs[i])), pairs[i].origin);
+	remote_rows(c, &rows);
+	print_rows(&b, &rows);
+	while (rows.n--) {
+		free(rows.v[rows.n].name);
+		free(rows.v[rows.n].value);
+	}
+	free(rows.v);
 	return kache_cli_print(&b);
 }
 
@@ -172,6 +218,7 @@ static void json_value(struct kache_json *j, const struct kache_conf *c, enum ka
 		break;
 	case KACHE_OPT_SIZE:
 	case KACHE_OPT_UINT:
+	case KACHE_OPT_MSEC:
 		kache_json_u64(j, "value", kache_conf_u64(c, id));
 		break;
 	case KACHE_OPT_LIST:
@@ -187,7 +234,7 @@ static void json_value(struct kache_json *j, const struct kache_conf *c, enum ka
 
 static void json_option(struct kache_json *j, const struct kache_conf *c, enum kache_conf_id id)
 {
-	static const char *const types[] = { "bool", "string", "path", "size", "uint", "enum", "list" };
+	static const char *const types[] = { "bool", "string", "path", "size", "uint", "enum", "list", "milliseconds" };
 	const struct kache_option *o = kache_conf_schema(id);
 	unsigned line;
 	const char *file = kache_conf_origin_file(c, id, &line);
@@ -208,6 +255,38 @@ static void json_option(struct kache_json *j, const struct kache_conf *c, enum k
 	kache_json_close(j, '}');
 }
 
+static void json_pairs(struct kache_json *j, const char *name, const struct kache_conf_pair *pairs, size_t n)
+{
+	kache_json_open(j, name, '[');
+	for (size_t i = 0; i < n; i++) {
+		kache_json_open(j, NULL, '{');
+		kache_json_str(j, "key", pairs[i].key);
+		kache_json_str(j, "value", show_pair(&pairs[i]));
+		kache_json_str(j, "origin", pairs[i].origin);
+		kache_json_close(j, '}');
+	}
+	kache_json_close(j, ']');
+}
+
+static void json_remotes(struct kache_json *j, const struct kache_conf *c)
+{
+	const struct kache_conf_remote *r;
+	size_t n = kache_conf_remotes(c, &r);
+
+	kache_json_open(j, "remotes", '[');
+	for (size_t i = 0; i < n; i++) {
+		KACHE_AUTO_FREE char *url = show_urls(r[i].url);
+
+		kache_json_open(j, NULL, '{');
+		kache_json_str(j, "url", url);
+		kache_json_str(j, "name", r[i].name);
+		kache_json_str(j, "origin", r[i].origin);
+		json_pairs(j, "options", r[i].options, r[i].n_options);
+		kache_json_close(j, '}');
+	}
+	kache_json_close(j, ']');
+}
+
 static int list_json(const struct kache_conf *c)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -220,15 +299,8 @@ static int list_json(const struct kache_conf *c)
 	for (size_t i = 0; i < KACHE_CONF_COUNT; i++)
 		json_option(&j, c, (enum kache_conf_id)i);
 	kache_json_close(&j, ']');
-	kache_json_open(&j, "remote", '[');
-	for (size_t i = 0; i < n; i++) {
-		kache_json_open(&j, NULL, '{');
-		kache_json_str(&j, "key", pairs[i].key);
-		kache_json_str(&j, "value", show_pair(&pairs[i]));
-		kache_json_str(&j, "origin", pairs[i].origin);
-		kache_json_close(&j, '}');
-	}
-	kache_json_close(&j, ']');
+	json_pairs(&j, "remote", pairs, n);
+	json_remotes(&j, c);
 	kache_json_close(&j, '}');
 	kache_buf_ch(&b, '\n');
 	return kache_cli_print(&b);

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "remote/tiers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 16, OPEN_SECONDS = 30 };
+enum { THREADS = 16, OPEN_SECONDS = 30, SETTLE_SECONDS = 10 };
 
 struct options {
 	const char *backend, *manifest_path;
@@ -96,13 +97,13 @@ static int parse(int argc, char **argv, struct options *o)
 }
 
 /* Drops the direction that the remote can't have, unless it was all that was asked for. */
-static int check_directions(struct kache_sync *s)
+static int check_directions(struct kache_sync *s, bool writable)
 {
 	const struct kache_remote_info *info = kache_remote_info(s->share.remote);
 
 	if (s->pull && !info->can_list)
 		return kache_cli_fail("sync: the %s backend can't list what it has, so only --push works with it", info->backend);
-	if (s->push && !info->writable) {
+	if (s->push && !writable) {
 		if (!s->pull)
 			return kache_cli_fail("sync: %s is read-only", info->url);
 		kache_warn("sync: %s is read-only; pulling only", info->url);
@@ -217,21 +218,59 @@ static int transfer(struct kache_sync *s, const struct options *o)
 	return status;
 }
 
+/* The one that is named, or those of the configuration. */
+static int open_remote(const struct kache_conf *conf, struct kache_sync *s, const struct options *o, bool *writable,
+		       struct kache_error *err)
+{
+	uint64_t until = kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000;
+	struct kb_limits limits = { .struct_size = sizeof limits };
+	const struct kache_conf_remote *remotes;
+	struct kache_call call;
+	int rc;
+
+	if (o->backend || kache_conf_remotes(conf, &remotes) < 2) {
+		rc = kache_remote_open(conf, o->backend, until, s->share.cancel_fd, &s->share.remote, err);
+		*writable = !rc && kache_remote_info(s->share.remote)->writable;
+		return rc;
+	}
+	rc = kache_tiers_open(conf, &s->share.remote, err);
+	if (rc)
+		return rc;
+	kache_call_init(&call, until, s->share.cancel_fd);
+	if (kache_remote_ping(s->share.remote, &limits, &call)) {
+		kache_remote_close(s->share.remote);
+		s->share.remote = NULL;
+		return kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
+	}
+	for (size_t i = 0; i < kache_tiers_count(s->share.remote); i++) {
+		struct kache_tier_state t;
+
+		kache_tiers_info(s->share.remote, i, &t);
+		if (strcmp(t.state, "ok"))
+			kache_warn("sync: going on without %s: %s", t.url, t.last_error);
+	}
+	*writable = limits.caps & KB_CAP_WRITE && kache_remote_info(s->share.remote)->writable;
+	s->tiers = true;
+	return KACHE_OK;
+}
+
 static int with_remote(const struct kache_conf *conf, struct kache_sync *s, const struct options *o)
 {
 	struct kache_error err;
+	bool writable = false;
 	int status;
 
 	if (!s->all && kache_sync_lock(o->manifest_path, o->workspace, &s->folders, &err))
 		return kache_cli_fail("sync: %s", err.text);
-	if (kache_remote_open(conf, o->backend, kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000, s->share.cancel_fd,
-			      &s->share.remote, &err))
+	if (open_remote(conf, s, o, &writable, &err))
 		return kache_cli_fail("%s", err.text);
 	status = kache_cli_store(conf, s->pull, &s->share.store);
 	if (!status)
-		status = check_directions(s);
+		status = check_directions(s, writable);
 	if (!status)
 		status = transfer(s, o);
+	if (s->tiers && !stop_signal)
+		kache_tiers_settle(s->share.remote, kache_now_mono() + (uint64_t)SETTLE_SECONDS * 1000000000);
 	kache_store_close(s->share.store);
 	kache_remote_close(s->share.remote);
 	return status;

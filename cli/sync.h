@@ -14,6 +14,7 @@
 struct kache_sync {
 	struct kache_share share;	/* its cancel_fd is readable once the user wants to stop */
 	bool pull, push, all;
+	bool tiers;			/* share.remote stands for several */
 	struct kache_strs folders;	/* sorted; those that take part, unless all */
 };
 

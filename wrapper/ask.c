@@ -50,10 +50,20 @@ static bool is_down(const struct kache_call *c)
 	return age >= 0 && age < (int64_t)HOLD_S * 1000000000;
 }
 
+/* With cache.daemon = "require" a build without its daemon is worth nothing to who runs it. */
+static bool required(const struct kache_call *c)
+{
+	return !strcmp(kache_conf_str(c->conf, KACHE_CONF_DAEMON), "require");
+}
+
 static void note_down(const struct kache_call *c, const struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = down_file(c), *text = NULL;
 
+	if (required(c)) {
+		kache_error_log("remote cache: %s; cache.daemon is require, so the compiler was not run", err->text);
+		_exit(1);
+	}
 	(void)kache_file_replace(path, err->text, strlen(err->text), 0644);
 	text = kache_asprintf("remote cache: %s; going on with the local one for %d s", err->text, HOLD_S);
 	kache_warn_plain("remote", text);
@@ -68,7 +78,7 @@ static void note_up(const struct kache_call *c)
 
 bool kache_ask_possible(struct kache_call *c)
 {
-	return kache_conf_has_remote(c->conf) && !c->store->readonly && !is_down(c);
+	return kache_conf_has_remote(c->conf) && !c->store->readonly && (required(c) || !is_down(c));
 }
 
 /* ---- asking ---- */
@@ -90,6 +100,12 @@ static bool get_ready(struct kache_call *c)
 	real = program ? kache_path_real(program) : NULL;
 	if (!real) {
 		free(program);
+		if (required(c)) {
+			struct kache_error err;
+
+			kache_fail(&err, KACHE_E_NOENT, "kache-daemon is not installed beside kache");
+			note_down(c, &err);
+		}
 		kache_warn_plain("remote", "remote cache: kache-daemon is not installed beside kache; using the local one only");
 		return false;
 	}

@@ -1,10 +1,9 @@
 /* Loading: files, then environment, over defaults. */
 #include "config.h"
-#include "conf/conf.h"
+#include "conf/parts.h"
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/path.h"
 #include "conf/toml.h"
 
@@ -20,36 +19,17 @@ static const struct kache_option schema[] = {
 #undef KACHE_OPTION
 };
 
-/* This is filled on every compile: what only people ask for, the origin as text, is made when asked. */
-struct setting {
-	const char *text;		/* as written; NULL: unset. The schema's default, or owned */
-	char *owned;
-	bool flag, from_env;
-	uint64_t number;
-	struct kache_strs list;
-	const char *file;		/* in kache_conf.files; NULL: not from a file */
-	unsigned line;
-	char *origin;
-};
-
-struct kache_conf {
-	struct kache_strs files;
-	struct setting v[KACHE_CONF_COUNT];
-	struct kache_conf_pair *remote;
-	size_t n_remote;
-};
-
 const struct kache_option *kache_conf_schema(enum kache_conf_id id)
 {
 	return &schema[id];
 }
 
-static void forget(struct setting *s)
+void kache_conf_forget(struct kache_setting *s)
 {
 	free(s->owned);
 	free(s->origin);
 	kache_strs_release(&s->list);
-	*s = (struct setting){ 0 };
+	*s = (struct kache_setting){ 0 };
 }
 
 void kache_conf_free(struct kache_conf *c)
@@ -57,13 +37,8 @@ void kache_conf_free(struct kache_conf *c)
 	if (!c)
 		return;
 	for (size_t i = 0; i < KACHE_CONF_COUNT; i++)
-		forget(&c->v[i]);
-	for (size_t i = 0; i < c->n_remote; i++) {
-		free(c->remote[i].key);
-		free(c->remote[i].value);
-		free(c->remote[i].origin);
-	}
-	free(c->remote);
+		kache_conf_forget(&c->v[i]);
+	kache_conf_remotes_release(c);
 	kache_strs_release(&c->files);
 	free(c);
 }
@@ -119,13 +94,13 @@ static void split(struct kache_strs *list, const char *text, char separator)
 	}
 }
 
-static void set_text(struct setting *s, char *text)
+static void set_text(struct kache_setting *s, char *text)
 {
 	free(s->owned);
 	s->text = s->owned = text;
 }
 
-static int bad_value(const struct kache_option *o, const struct setting *s, const char *words,
+static int bad_value(const struct kache_option *o, const struct kache_setting *s, const char *words,
 		     struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *where = s->file ? kache_asprintf("%s:%u: ", s->file, s->line)
@@ -137,13 +112,14 @@ static int bad_value(const struct kache_option *o, const struct setting *s, cons
 }
 
 /* Text into the typed members. */
-static int interpret(const struct kache_option *o, struct setting *s, struct kache_error *err)
+static int interpret(const struct kache_option *o, struct kache_setting *s, struct kache_error *err)
 {
 	static const char *const accepted[] = {
 		[KACHE_OPT_BOOL] = "true and false",
 		[KACHE_OPT_PATH] = "absolute paths",
 		[KACHE_OPT_SIZE] = "sizes such as 50GiB, 10GB or 512MiB",
 		[KACHE_OPT_UINT] = "whole numbers ",
+		[KACHE_OPT_MSEC] = "times such as 500ms or 3s, in milliseconds ",
 	};
 	const char *words = (size_t)o->type < sizeof accepted / sizeof *accepted ? accepted[o->type] : NULL;
 	bool good = true;
@@ -160,6 +136,9 @@ static int interpret(const struct kache_option *o, struct setting *s, struct kac
 		break;
 	case KACHE_OPT_UINT:
 		good = whole_number(s->text, &s->number) && in_range(o->values, s->number);
+		break;
+	case KACHE_OPT_MSEC:
+		good = !kache_parse_msec(s->text, &s->number) && in_range(o->values, s->number);
 		break;
 	case KACHE_OPT_ENUM:
 		good = in_words(o->values, s->text);
@@ -179,9 +158,9 @@ static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char
 			 struct kache_error *err)
 {
 	const struct kache_option *o = &schema[id];
-	struct setting *s = &c->v[id];
+	struct kache_setting *s = &c->v[id];
 
-	forget(s);
+	kache_conf_forget(s);
 	set_text(s, kache_strdup(value));
 	s->from_env = true;
 	if (o->type == KACHE_OPT_LIST)
@@ -215,19 +194,7 @@ static int from_environment(struct kache_conf *c, kache_conf_report *report, voi
 	return KACHE_OK;
 }
 
-/* A file being applied. With report, its problems go there one by one and the rest is still read;
- * without, the first one ends the work and stays in err. */
-struct source {
-	struct kache_conf *c;
-	const char *file;
-	bool project;
-	struct kache_error *err;
-	kache_conf_report *report;
-	void *ctx;
-	size_t problems;
-};
-
-static int problem(struct source *src)
+static int problem(struct kache_conf_source *src)
 {
 	src->problems++;
 	if (!src->report)
@@ -252,7 +219,7 @@ const char *kache_conf_nearest(const char *key)
 	return best;
 }
 
-static int unknown_key(struct source *src, const char *key, unsigned line)
+static int unknown_key(struct kache_conf_source *src, const char *key, unsigned line)
 {
 	const char *best = kache_conf_nearest(key);
 
@@ -263,8 +230,10 @@ static int unknown_key(struct source *src, const char *key, unsigned line)
 			  src->file, line, key);
 }
 
-static char *scalar_text(const struct kache_toml *v)
+char *kache_conf_scalar(const struct kache_toml *v)
 {
+	if (v->type == KACHE_TOML_STRING && strlen(v->text) != v->len)
+		return NULL;
 	switch (v->type) {
 	case KACHE_TOML_STRING:
 		return kache_strdup(v->text);
@@ -298,7 +267,7 @@ static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
 	}
 }
 
-static int from_value(struct source *src, enum kache_conf_id id, const struct kache_toml *v)
+static int from_value(struct kache_conf_source *src, enum kache_conf_id id, const struct kache_toml *v)
 {
 	static const char *const wanted[] = {
 		[KACHE_OPT_BOOL] = "true or false",
@@ -308,9 +277,10 @@ static int from_value(struct source *src, enum kache_conf_id id, const struct ka
 		[KACHE_OPT_UINT] = "a whole number",
 		[KACHE_OPT_ENUM] = "a string",
 		[KACHE_OPT_LIST] = "an array of strings",
+		[KACHE_OPT_MSEC] = "a string such as \"3s\"",
 	};
 	const struct kache_option *o = &schema[id];
-	struct setting *s = &src->c->v[id];
+	struct kache_setting *s = &src->c->v[id];
 
 	if (src->project && o->flags & KACHE_OPT_NO_PROJECT)
 		return kache_fail(
@@ -324,7 +294,7 @@ static int from_value(struct source *src, enum kache_conf_id id, const struct ka
 		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: %s is of type %s; it wants %s",
 				  src->file, v->line, o->key, kache_toml_type_name(v->type),
 				  wanted[o->type]);
-	forget(s);
+	kache_conf_forget(s);
 	s->file = src->file;
 	s->line = v->line;
 	if (o->type == KACHE_OPT_LIST) {
@@ -333,42 +303,12 @@ static int from_value(struct source *src, enum kache_conf_id id, const struct ka
 		s->text = "";
 		return KACHE_OK;
 	}
-	set_text(s, scalar_text(v));
+	set_text(s, kache_conf_scalar(v));
 	return interpret(o, s, src->err);
 }
 
-static int remote_pair(struct source *src, const struct kache_toml *v)
-{
-	struct kache_conf *c = src->c;
-	char *value = v->type == KACHE_TOML_STRING && strlen(v->text) != v->len ? NULL : scalar_text(v);
-
-	if (src->project || !value) {
-		free(value);
-		return kache_fail(
-			src->err, KACHE_E_INVALID,
-			src->project
-				? "%s:%u: a project file may not set cache.remote.%s"
-				: "%s:%u: cache.remote.%s wants a string, a whole number, true or false",
-			src->file, v->line, v->key);
-	}
-	for (size_t i = 0; i < c->n_remote; i++) {
-		if (strcmp(c->remote[i].key, v->key))
-			continue;
-		free(c->remote[i].value);
-		free(c->remote[i].origin);
-		c->remote[i].value = value;
-		c->remote[i].origin = kache_asprintf("%s:%u", src->file, v->line);
-		return KACHE_OK;
-	}
-	c->remote = kache_realloc(c->remote, c->n_remote + 1, sizeof *c->remote);
-	c->remote[c->n_remote++] = (struct kache_conf_pair){
-		kache_strdup(v->key), value, kache_asprintf("%s:%u", src->file, v->line)
-	};
-	return KACHE_OK;
-}
-
 /* A quoted key may hold dots or NULs, and is then not the key of the schema that it looks like. */
-static bool plain_key(const struct kache_toml *v)
+bool kache_conf_plain_key(const struct kache_toml *v)
 {
 	return !memchr(v->key, '.', v->key_len) && !memchr(v->key, '\0', v->key_len);
 }
@@ -384,27 +324,31 @@ static size_t option_below(const char *prefix, const char *key)
 	return id;
 }
 
-static int apply(struct source *src, const struct kache_toml *table, const char *prefix);
+static int apply(struct kache_conf_source *src, const struct kache_toml *table, const char *prefix);
 
 /* A key that no option has: a table of options, one for the backend, or a mistake. */
-static int apply_other(struct source *src, const struct kache_toml *v, const char *prefix)
+static int apply_other(struct kache_conf_source *src, const struct kache_toml *v, const char *prefix)
 {
 	KACHE_AUTO_FREE char *key = NULL;
 
-	if (!plain_key(v))
+	if (!kache_conf_plain_key(v))
 		return kache_fail(src->err, KACHE_E_INVALID, "%s:%u: unknown key \"%s\"", src->file,
 				  v->line, v->key);
-	if (v->type != KACHE_TOML_TABLE && !strcmp(prefix, "cache.remote."))
-		return remote_pair(src, v);
+	if (!strcmp(prefix, "cache.remote.") && v->type != KACHE_TOML_TABLE)
+		return kache_conf_remote_pair(src, v);
+	if (!strcmp(prefix, "cache.") && !strcmp(v->key, "remotes"))
+		return kache_conf_remotes_read(src, v);
 	key = kache_asprintf("%s%s%s", prefix, v->key, v->type == KACHE_TOML_TABLE ? "." : "");
 	return v->type == KACHE_TOML_TABLE ? apply(src, v, key) : unknown_key(src, key, v->line);
 }
 
 /* prefix: the table's key with a dot behind it, "" for the root. */
-static int apply(struct source *src, const struct kache_toml *table, const char *prefix)
+static int apply(struct kache_conf_source *src, const struct kache_toml *table, const char *prefix)
 {
+	if (!strcmp(prefix, "cache.") && kache_conf_remotes_begin(src, table) && problem(src))
+		return KACHE_E_INVALID;
 	for (const struct kache_toml *v = table->child; v; v = v->next) {
-		size_t id = plain_key(v) ? option_below(prefix, v->key) : KACHE_CONF_COUNT;
+		size_t id = kache_conf_plain_key(v) ? option_below(prefix, v->key) : KACHE_CONF_COUNT;
 		int rc = id < KACHE_CONF_COUNT ? from_value(src, (enum kache_conf_id)id, v)
 					       : apply_other(src, v, prefix);
 
@@ -414,7 +358,7 @@ static int apply(struct source *src, const struct kache_toml *table, const char 
 	return KACHE_OK;
 }
 
-static int from_text(struct source *src, const char *text, size_t len)
+static int from_text(struct kache_conf_source *src, const char *text, size_t len)
 {
 	struct kache_error syntax;
 	struct kache_toml *root;
@@ -433,7 +377,7 @@ static int from_text(struct source *src, const char *text, size_t len)
 }
 
 /* Sets *found; 0 also where there is no such file. One open(2) tells, for this runs on every compile. */
-static int from_file(struct source *src, bool *found)
+static int from_file(struct kache_conf_source *src, bool *found)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 	int rc = kache_file_read(src->file, KACHE_CONF_FILE_MAX, &text);
@@ -464,7 +408,7 @@ static int from_project(struct kache_conf *c, const char *cwd, struct kache_erro
 	while (n && cwd[n - 1] == '/')
 		n--;
 	for (;;) {
-		struct source src = { .c = c, .project = true, .err = err };
+		struct kache_conf_source src = { .c = c, .project = true, .err = err };
 		int rc;
 
 		kache_buf_reset(&path);
@@ -504,7 +448,7 @@ static int from_files(struct kache_conf *c, const char *cwd, struct kache_error 
 {
 	bool named, found;
 	KACHE_AUTO_FREE char *user = kache_conf_user_file(&named);
-	struct source src = { .c = c, .file = KACHE_CONF_SYSTEM_FILE, .err = err };
+	struct kache_conf_source src = { .c = c, .file = KACHE_CONF_SYSTEM_FILE, .err = err };
 
 	if (from_file(&src, &found))
 		return KACHE_E_INVALID;
@@ -516,26 +460,27 @@ static int from_files(struct kache_conf *c, const char *cwd, struct kache_error 
 	return from_project(c, cwd, err);
 }
 
-static int defaults(struct kache_conf *c, struct kache_error *err)
+void kache_conf_default(struct kache_conf *c, enum kache_conf_id id)
 {
-	for (size_t i = 0; i < KACHE_CONF_COUNT; i++) {
-		c->v[i].text = schema[i].def;
-		if (c->v[i].text && interpret(&schema[i], &c->v[i], err))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
+	struct kache_setting *s = &c->v[id];
+
+	kache_conf_forget(s);
+	s->text = schema[id].def;
+	if (s->text)
+		(void)interpret(&schema[id], s, NULL);	/* the table's own values are right */
 }
 
 int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error *err)
 {
 	struct kache_conf *c = kache_calloc(1, sizeof *c);
-	struct setting *dir = &c->v[KACHE_CONF_CACHE_DIR];
+	struct kache_setting *dir = &c->v[KACHE_CONF_CACHE_DIR];
 	size_t problems = 0;
-	int rc = defaults(c, err);
+	int rc;
 
 	*out = NULL;
-	if (!rc)
-		rc = from_files(c, cwd, err);
+	for (size_t id = 0; id < KACHE_CONF_COUNT; id++)
+		kache_conf_default(c, (enum kache_conf_id)id);
+	rc = from_files(c, cwd, err);
 	if (!rc)
 		rc = from_environment(c, NULL, NULL, &problems, err);
 	if (!rc && !dir->text) {
@@ -545,6 +490,8 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 				err, KACHE_E_INVALID,
 				"no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set");
 	}
+	if (!rc)
+		kache_conf_remotes_settle(c);
 	if (rc) {
 		kache_conf_free(c);
 		return rc;
@@ -563,7 +510,7 @@ size_t kache_conf_check_text(const char *file, const char *text, size_t len, boo
 {
 	struct kache_conf *c = kache_calloc(1, sizeof *c);
 	struct kache_error err;
-	struct source src = { c, file, project, &err, report, ctx, 0 };
+	struct kache_conf_source src = { c, file, project, &err, report, ctx, 0 };
 
 	(void)from_text(&src, text, len);
 	kache_conf_free(c);
@@ -583,10 +530,10 @@ size_t kache_conf_check_environment(kache_conf_report *report, void *ctx)
 
 int kache_conf_check_value(enum kache_conf_id id, const char *text, struct kache_error *err)
 {
-	struct setting s = { .text = text };
+	struct kache_setting s = { .text = text };
 	int rc = interpret(&schema[id], &s, err);
 
-	forget(&s);
+	kache_conf_forget(&s);
 	return rc;
 }
 
@@ -612,7 +559,7 @@ const struct kache_strs *kache_conf_list(const struct kache_conf *c, enum kache_
 
 char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 {
-	const struct setting *s = &c->v[id];
+	const struct kache_setting *s = &c->v[id];
 	struct kache_buf b = KACHE_BUF_INIT;
 
 	if (schema[id].flags & KACHE_OPT_SECRET && s->text)
@@ -628,7 +575,7 @@ char *kache_conf_show(const struct kache_conf *c, enum kache_conf_id id)
 
 const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id)
 {
-	struct setting *s = (struct setting *)&c->v[id]; /* a text not made yet does not change the value */
+	struct kache_setting *s = (struct kache_setting *)&c->v[id]; /* a text not made yet does not change the value */
 
 	if (!s->file && !s->from_env)
 		return "default";
@@ -642,32 +589,4 @@ const char *kache_conf_origin_file(const struct kache_conf *c, enum kache_conf_i
 {
 	*line = c->v[id].line;
 	return c->v[id].file;
-}
-
-size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pair **out)
-{
-	*out = c->remote;
-	return c->n_remote;
-}
-
-bool kache_conf_has_remote(const struct kache_conf *c)
-{
-	return kache_conf_str(c, KACHE_CONF_REMOTE_URL) != NULL;
-}
-
-void kache_conf_remote_id(const struct kache_conf *c, struct kache_hash *out)
-{
-	static const char *const names[] = { "bucket", "endpoint", "prefix", "path", "type" };
-	const char *url = kache_conf_str(c, KACHE_CONF_REMOTE_URL);
-	const struct kache_conf_pair *pairs;
-	size_t n = kache_conf_remote(c, &pairs);
-	struct kache_hasher h;
-
-	kache_hasher_init(&h);
-	kache_hasher_str(&h, "url", url ? url : "");
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-			if (!strcmp(pairs[i].key, names[k]))
-				kache_hasher_str(&h, pairs[i].key, pairs[i].value);
-	kache_hasher_end(&h, out);
 }

@@ -14,7 +14,8 @@
 #include <stdint.h>
 
 enum kache_opt_type {
-	KACHE_OPT_BOOL, KACHE_OPT_STR, KACHE_OPT_PATH, KACHE_OPT_SIZE, KACHE_OPT_UINT, KACHE_OPT_ENUM, KACHE_OPT_LIST
+	KACHE_OPT_BOOL, KACHE_OPT_STR, KACHE_OPT_PATH, KACHE_OPT_SIZE, KACHE_OPT_UINT, KACHE_OPT_ENUM, KACHE_OPT_LIST,
+	KACHE_OPT_MSEC
 };
 #define KACHE_OPT_NO_PROJECT (1u << 0)
 #define KACHE_OPT_SECRET     (1u << 1)
@@ -32,7 +33,7 @@ struct kache_option {			/* one row of the schema */
 	const char *env;		/* NULL: file only */
 	enum kache_opt_type type;
 	const char *def;		/* text form; NULL: unset */
-	const char *values;		/* "a|b|c" for KACHE_OPT_ENUM */
+	const char *values;		/* "a|b|c" for KACHE_OPT_ENUM; "1..19" for _UINT and, in milliseconds, _MSEC */
 	unsigned flags;
 	const char *help;		/* one sentence */
 };
@@ -47,7 +48,7 @@ int kache_conf_load(const char *cwd, struct kache_conf **out, struct kache_error
 void kache_conf_free(struct kache_conf *c);
 
 /* Typed access. Strings are owned by c; "" never stands for unset (NULL does). PATH values are
- * absolute, "~/" expanded. SIZE is in bytes ("50GB" decimal, "50GiB" binary). ENUM gives its text. */
+ * absolute, "~/" expanded. SIZE is in bytes ("50GB" decimal, "50GiB" binary), MSEC in milliseconds. ENUM gives its text. */
 bool kache_conf_bool(const struct kache_conf *c, enum kache_conf_id id);
 uint64_t kache_conf_u64(const struct kache_conf *c, enum kache_conf_id id);
 const char *kache_conf_str(const struct kache_conf *c, enum kache_conf_id id);
@@ -60,12 +61,22 @@ const char *kache_conf_origin(const struct kache_conf *c, enum kache_conf_id id)
 /* Line number of the origin, file path or NULL, for JSON. */
 const char *kache_conf_origin_file(const struct kache_conf *c, enum kache_conf_id id, unsigned *line);
 
-/* Backend options: string, integer and boolean keys of [cache.remote] other than the ones in the
- * schema, with their origins. Checked later, against the backend's own schema. */
+/* An option of a remote, as text. Checked later, against the backend's own schema. */
 struct kache_conf_pair {
 	char *key, *value, *origin;
 };
+/* What the files say in [cache.remote] beyond the settings of the schema, whether or not it counts. */
 size_t kache_conf_remote(const struct kache_conf *c, const struct kache_conf_pair **out);
+/* A remote: of [cache.remote], of [[cache.remotes]], or named by a variable. Secrets are as they are. */
+struct kache_conf_remote {
+	char *url;			/* where the configuration has a type only, that and a ':' */
+	char *name;			/* what people call it, or NULL */
+	char *origin;			/* of url or type */
+	struct kache_conf_pair *options;
+	size_t n_options;
+};
+/* Those in force, nearest first; none if cache.local_only is set. */
+size_t kache_conf_remotes(const struct kache_conf *c, const struct kache_conf_remote **out);
 /* Whether there is any remote to ask. */
 bool kache_conf_has_remote(const struct kache_conf *c);
 /* Tells remotes apart: the same for two configurations that name the same ones, whatever the rest of them says. */
@@ -94,6 +105,8 @@ size_t kache_conf_check_environment(kache_conf_report *report, void *ctx);
 /* "50GiB", "10GB", "512MiB", plain bytes; "30m", "24h", "7d", "45s" (seconds). 0 or KACHE_E_INVALID. */
 int kache_parse_size(const char *text, uint64_t *bytes);
 int kache_parse_duration(const char *text, uint64_t *seconds);
+/* "500ms", "3s", "2m"; without a unit it is nothing. */
+int kache_parse_msec(const char *text, uint64_t *ms);
 /* "1.4 GiB"; fresh memory. */
 char *kache_show_size(uint64_t bytes);
 

@@ -54,6 +54,15 @@ int kache_parse_duration(const char *text, uint64_t *seconds)
 	return parse(text, units, seconds);
 }
 
+int kache_parse_msec(const char *text, uint64_t *ms)
+{
+	static const struct unit units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { NULL, 0 }
+	};
+
+	return parse(text, units, ms);
+}
+
 char *kache_show_size(uint64_t bytes)
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };

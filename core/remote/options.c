@@ -16,10 +16,14 @@ const struct kb_opt kache_core_options[] = {
 	  "ro: never write to this remote" },
 	{ KB_OPT_STR, 0, 0, 0, "prefix", NULL, "artifacts", NULL, NULL,
 	  "folder that everything is kept below" },
-	{ KB_OPT_MSEC, 0, 1, 24 * 3600 * 1000, "timeout", NULL, "30s", NULL, "KACHE_REMOTE_TIMEOUT",
+	{ KB_OPT_MSEC, 0, 1, 3600 * 1000, "timeout", NULL, NULL, NULL, NULL,
+	  "time for the beginning of an answer, if there are further remotes to ask" },
+	{ KB_OPT_MSEC, 0, 1, 24 * 3600 * 1000, "transfer-timeout", NULL, "30s", NULL, NULL,
 	  "time for one operation with its repetitions, beyond what its bytes take at 128 KiB/s" },
 	{ KB_OPT_UINT, 0, 0, 20, "retries", NULL, "3", NULL, "KACHE_REMOTE_RETRIES",
 	  "repetitions of an operation that fails for a moment" },
+	{ KB_OPT_MSEC, 0, 1000, (uint64_t)3650 * 24 * 3600 * 1000, "ttl", NULL, NULL, NULL, NULL,
+	  "life of what is put there, on servers that can let objects expire; as 7d" },
 	{ KB_OPT_MSEC, 0, 0, 24 * 3600 * 1000, "attempt-timeout", NULL, "0s", NULL, NULL,
 	  "time for one attempt of an operation, beyond what its bytes take; 0s: all the time of the operation" },
 	{ KB_OPT_MSEC, 0, 0, 24 * 3600 * 1000, "negative-ttl", NULL, "60s", NULL, NULL,
@@ -51,6 +55,20 @@ struct kb_conf {
 	size_t n;
 };
 
+/* A backend that knows more of it may declare it, and sees to it. */
+static bool may_replace(const char *name)
+{
+	return !strcmp(name, "ttl");
+}
+
+static bool replaced(const struct kache_module *m, const struct kb_opt *core)
+{
+	for (size_t i = 0; i < m->n_opts && may_replace(core->name); i++)
+		if (!strcmp(m->opts[i].name, core->name))
+			return true;
+	return false;
+}
+
 bool kache_option_reserved(const char *name)
 {
 	for (size_t i = 0; i < sizeof set_aside / sizeof *set_aside; i++)
@@ -58,7 +76,7 @@ bool kache_option_reserved(const char *name)
 			return true;
 	for (const struct kb_opt *o = kache_core_options; o->name; o++)
 		if (!strcmp(o->name, name))
-			return true;
+			return !may_replace(o->name);
 	return false;
 }
 
@@ -72,22 +90,6 @@ static int parse_number(const char *text, uint64_t *out, const char **end)
 	*out = strtoull(text, &stop, 10);
 	*end = stop;
 	return errno ? KACHE_E_INVALID : KACHE_OK;
-}
-
-static int parse_msec(const char *text, uint64_t *out)
-{
-	static const struct { const char *unit; uint64_t ms; } units[] = {
-		{ "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
-	};
-	const char *end;
-	uint64_t n;
-
-	if (parse_number(text, &n, &end))
-		return KACHE_E_INVALID;
-	for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-		if (!strcmp(end, units[i].unit))
-			return __builtin_mul_overflow(n, units[i].ms, out) ? KACHE_E_INVALID : KACHE_OK;
-	return KACHE_E_INVALID;
 }
 
 /* Is text one of "a|b|c"? */
@@ -126,7 +128,7 @@ int kache_option_check(const struct kb_opt *o, const char *text, uint64_t *numbe
 		rc = kache_parse_size(text, number);
 		break;
 	case KB_OPT_MSEC:
-		rc = parse_msec(text, number);
+		rc = kache_parse_msec(text, number);
 		break;
 	default:
 		return KACHE_E_INVALID;
@@ -279,15 +281,17 @@ int kache_options_parse(const struct kache_module *m, const struct kache_options
 			struct kache_error *err)
 {
 	kb_conf *c = kache_calloc(1, sizeof *c);
+	size_t n = 0;
 	int rc;
 
 	*out = NULL;
 	c->url = kache_strdup(src->url->base);
 	for (const struct kb_opt *o = kache_core_options; o->name; o++)
-		c->n++;
-	c->values = kache_calloc(c->n + m->n_opts, sizeof *c->values);
-	for (size_t i = 0; i < c->n; i++)
-		c->values[i].opt = &kache_core_options[i];
+		n++;
+	c->values = kache_calloc(n + m->n_opts, sizeof *c->values);
+	for (const struct kb_opt *o = kache_core_options; o->name; o++)
+		if (!replaced(m, o))
+			c->values[c->n++].opt = o;
 	for (size_t i = 0; i < m->n_opts; i++)
 		c->values[c->n++].opt = &m->opts[i];
 	rc = gather(c, m->be.name, src, err);
@@ -321,6 +325,13 @@ const char *kache_options_str(const kb_conf *c, const char *name)
 		return c->url;
 	v = find(c, name, false);
 	return v ? v->text : NULL;
+}
+
+bool kache_options_core(const kb_conf *c, const char *name)
+{
+	const struct value *v = find(c, name, false);
+
+	return v && is_core(v->opt);
 }
 
 uint64_t kache_options_u64(const kb_conf *c, const char *name)

@@ -36,6 +36,8 @@ void kache_options_free(kb_conf *c);
  * are kb_host.conf_str and conf_u64. */
 const char *kache_options_str(const kb_conf *c, const char *name);
 uint64_t kache_options_u64(const kb_conf *c, const char *name);
+/* Is this option the core's, and not one of the same name that the backend declares? */
+bool kache_options_core(const kb_conf *c, const char *name);
 /* "URL", "environment KACHE_X", "file:3", "default"; NULL for an unknown name. */
 const char *kache_options_origin(const kb_conf *c, const char *name);
 /* "text", "0..64", "ro or rw" …: what an option accepts, for people; fresh memory. */

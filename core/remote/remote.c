@@ -7,6 +7,7 @@
 #include "remote/dropin.h"
 #include "remote/layer.h"
 #include "remote/options.h"
+#include "remote/ttl.h"
 #include "remote/url.h"
 
 #include <stdlib.h>
@@ -77,7 +78,7 @@ static unsigned inflight(const kb_conf *conf, const struct kb_limits *limits)
 static void layers(struct kache_module *m, const kb_conf *conf, const struct kb_limits *limits,
 		   const struct kache_url *url, struct kache_remote **r)
 {
-	uint64_t max = kache_options_u64(conf, "max-object"), timeout = kache_options_u64(conf, "timeout");
+	uint64_t max = kache_options_u64(conf, "max-object"), timeout = kache_options_u64(conf, "transfer-timeout");
 	const char *prefix = kache_options_str(conf, "prefix");
 	bool writable = !strcmp(kache_options_str(conf, "mode"), "rw") && limits->caps & KB_CAP_WRITE;
 	struct kache_remote *outer, *at = *r, *retry;
@@ -100,60 +101,121 @@ static void layers(struct kache_module *m, const kb_conf *conf, const struct kb_
 	at = kache_layer_coalesce(at);
 	at = kache_layer_negative(at, kache_options_u64(conf, "negative-ttl"), NULL);
 	at = kache_layer_breaker(at, kache_remote_health(outer), info.url);
-	outer->next = kache_layer_gate(at, prefix, writable, max);
+	at = kache_layer_gate(at, prefix, writable, max);
+	if (kache_options_core(conf, "ttl") && kache_options_u64(conf, "ttl"))
+		at = kache_remote_ttl(at, (int64_t)(kache_options_u64(conf, "ttl") / 1000));
+	outer->next = at;
 	kache_layer_retry_count(retry, kache_remote_stats(outer));
 	*r = outer;
 }
 
-static int open_url(const struct kache_conf *conf, const struct kache_url *url, bool own_pairs, struct kache_call *call,
-		    struct kache_remote **out, struct kache_error *err)
-{
-	struct kache_options_source src = { .url = url };
-	struct kb_limits limits;
+/* A remote to open, as far as it is known without asking anybody. */
+struct plan {
+	struct kache_url url;
 	struct kache_module *m;
 	kb_conf *options;
-	int rc = kache_dropin_load_scheme(conf, url->scheme, &m, err);
+};
 
+static void release_plan(struct plan *p)
+{
+	kache_options_free(p->options);
+	kache_url_release(&p->url);
+}
+
+static int make_plan(const struct kache_conf *conf, const struct kache_conf_remote *which, struct plan *p,
+		     struct kache_error *err)
+{
+	struct kache_options_source src = { .url = &p->url, .pairs = which->options, .n_pairs = which->n_options };
+	int rc;
+
+	*p = (struct plan){ 0 };
+	if (kache_url_parse(which->url, &p->url, err)) {
+		KACHE_AUTO_FREE char *why = kache_strdup(err ? err->text : "");
+
+		return kache_fail(err, KACHE_E_INVALID, "%s: %s", which->origin, why);
+	}
+	rc = kache_dropin_load_scheme(conf, p->url.scheme, &p->m, err);
+	if (!rc)
+		rc = kache_options_parse(p->m, &src, &p->options, err);
+	if (!rc)
+		rc = check_prefix(kache_options_str(p->options, "prefix"), kache_options_origin(p->options, "prefix"), err);
+	if (rc)
+		release_plan(p);
+	return rc;
+}
+
+static int failed_at(const struct plan *p, const struct kache_call *call, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *shown = kache_url_show(&p->url);
+
+	return kache_fail(err, KACHE_E_REMOTE, "remote %s: %s", shown, call->err.text);
+}
+
+int kache_remote_check(const struct kache_conf *conf, const struct kache_conf_remote *which, struct kache_remote_hints *out,
+		       struct kache_error *err)
+{
+	struct kache_call call;
+	struct plan p;
+	int rc = make_plan(conf, which, &p, err);
+
+	*out = (struct kache_remote_hints){ 0 };
 	if (rc)
 		return rc;
-	if (own_pairs)
-		src.n_pairs = kache_conf_remote(conf, &src.pairs);
-	rc = kache_options_parse(m, &src, &options, err);
+	kache_call_init(&call, UINT64_MAX, -1);
+	if (p.m->be.check && p.m->be.check(p.options, &call.kb)) {
+		rc = failed_at(&p, &call, err);
+	} else {
+		out->url = kache_url_show(&p.url);
+		out->backend = p.m->be.name;
+		out->writable = !strcmp(kache_options_str(p.options, "mode"), "rw") && p.m->be.caps & KB_CAP_WRITE;
+		out->can_list = p.m->be.list != NULL;
+		out->can_head = p.m->be.head != NULL;
+		out->timeout_ms = kache_options_u64(p.options, "timeout");
+		out->transfer_ms = kache_options_u64(p.options, "transfer-timeout");
+	}
+	release_plan(&p);
+	return rc;
+}
+
+int kache_remote_open_one(const struct kache_conf *conf, const struct kache_conf_remote *which, struct kache_call *call,
+			  struct kache_remote **out, int *status, struct kache_error *err)
+{
+	struct kb_limits limits;
+	struct plan p;
+	int rc = make_plan(conf, which, &p, err);
+
+	*out = NULL;
+	*status = KB_E_CONFIG;
 	if (rc)
 		return rc;
-	rc = check_prefix(kache_options_str(options, "prefix"), kache_options_origin(options, "prefix"), err);
-	if (rc) {
-		kache_options_free(options);
-		return rc;
-	}
-	if (kache_layer_backend(m, options, &limits, call, out)) {
-		KACHE_AUTO_FREE char *shown = kache_url_show(url);
-
-		return kache_fail(err, KACHE_E_REMOTE, "remote %s: %s", shown, call->err.text);
-	}
-	layers(m, options, &limits, url, out);
-	return KACHE_OK;
+	*status = kache_layer_backend(p.m, p.options, &limits, call, out);
+	if (*status)
+		rc = failed_at(&p, call, err);
+	else
+		layers(p.m, p.options, &limits, &p.url, out);
+	kache_url_release(&p.url);	/* the options are the layer's */
+	return rc;
 }
 
 int kache_remote_open(const struct kache_conf *conf, const char *url, uint64_t deadline_ns, int cancel_fd,
 		      struct kache_remote **out, struct kache_error *err)
 {
-	const char *configured = kache_conf_str(conf, KACHE_CONF_REMOTE_URL), *text = url ? url : configured;
-	struct kache_url parsed;
+	struct kache_conf_remote typed = { .url = (char *)url, .origin = (char *)"--backend" };
+	const struct kache_conf_remote *configured;
 	struct kache_call call;
-	int rc;
+	int status;
 
 	*out = NULL;
-	if (!text)
-		return kache_fail(err, KACHE_E_INVALID, "no remote is configured; give --backend URL, set KACHE_BACKEND, or cache.remote.url in the configuration");
-	if (kache_url_parse(text, &parsed, err)) {
-		KACHE_AUTO_FREE char *why = kache_strdup(err ? err->text : "");
-
-		return kache_fail(err, KACHE_E_INVALID, "%s: %s", url ? "--backend" : kache_conf_origin(conf, KACHE_CONF_REMOTE_URL),
-				  why);
-	}
+	if (!url && !kache_conf_remotes(conf, &configured))
+		return kache_remote_none(conf, err);
 	kache_call_init(&call, deadline_ns, cancel_fd);
-	rc = open_url(conf, &parsed, !url, &call, out, err);
-	kache_url_release(&parsed);
-	return rc;
+	return kache_remote_open_one(conf, url ? &typed : configured, &call, out, &status, err);
+}
+
+int kache_remote_none(const struct kache_conf *conf, struct kache_error *err)
+{
+	if (kache_conf_bool(conf, KACHE_CONF_LOCAL_ONLY))
+		return kache_fail(err, KACHE_E_INVALID, "no remote is used, for cache.local_only is set (%s)",
+				  kache_conf_origin(conf, KACHE_CONF_LOCAL_ONLY));
+	return kache_fail(err, KACHE_E_INVALID, "no remote is configured; give --backend URL, set KACHE_BACKEND, or cache.remote.url in the configuration");
 }

@@ -65,11 +65,27 @@ struct kache_remote_info {
 	uint64_t max_object;		/* 0: none known */
 };
 
-/* Opens the remote of url, or of the configuration where url is NULL. The configuration's
- * [cache.remote] keys belong to its own URL and are not used for another. *out is for
+/* Opens the remote of url, or the nearest one of the configuration where url is NULL; for all of them
+ * see remote/tiers.h. Options of configured remotes are not used for url. *out is for
  * kache_remote_close. deadline_ns and cancel_fd bound the opening. */
 int kache_remote_open(const struct kache_conf *conf, const char *url, uint64_t deadline_ns, int cancel_fd,
 		      struct kache_remote **out, struct kache_error *err);
+/* A configured one. *status is the backend's answer, KB_E_CONFIG where it was not even asked. */
+int kache_remote_open_one(const struct kache_conf *conf, const struct kache_conf_remote *which, struct kache_call *call,
+			  struct kache_remote **out, int *status, struct kache_error *err);
+
+struct kache_remote_hints {		/* what is known of a remote that was not asked yet */
+	char *url;			/* for people; fresh memory */
+	const char *backend;
+	bool writable, can_list, can_head;	/* at best */
+	uint64_t timeout_ms;		/* for the beginning of an answer; 0: unset */
+	uint64_t transfer_ms;
+};
+/* Checks URL and options without connecting to anything. */
+int kache_remote_check(const struct kache_conf *conf, const struct kache_conf_remote *which, struct kache_remote_hints *out,
+		       struct kache_error *err);
+/* Fails saying why there is no remote. */
+int kache_remote_none(const struct kache_conf *conf, struct kache_error *err);
 /* No operation may be running. NULL is fine. */
 void kache_remote_close(struct kache_remote *r);
 const struct kache_remote_info *kache_remote_info(const struct kache_remote *r);

@@ -166,6 +166,45 @@ if command -v python3 > /dev/null; then
 	printf '%s' "$json" | python3 -c 'import json,sys; json.load(sys.stdin)'; ok $? "it is JSON"
 fi
 
+# remotes
+rm "$user"
+config set cache.remote.type s3
+config set cache.remote.bucket b
+config set cache.remote.mode ro
+is "$(config list --json | sed -n 's/.*"remotes":\(.*\)}$/\1/p')" \
+	'[{"url":"s3:","name":null,"origin":"'"$user:2"'","options":[{"key":"mode","value":"ro","origin":"'"$user:4"'"},{"key":"bucket","value":"b","origin":"'"$user:3"'"}]}]' \
+	"a remote by its type"
+is "$(config set cache.remote.timeout 1 2>&1)" "kache: cache.remote.timeout is '1'; accepted are times such as 500ms or 3s, in milliseconds 1..3600000" "a time has a unit"
+config set cache.remote.timeout 750ms; is "$(row cache.remote.timeout)" "750ms $user:5" "as this"
+export KACHE_REDIS=me:pw@host:1
+is "$(row KACHE_REDIS)" "me:***@host:1 environment KACHE_REDIS" "a variable selects a remote"
+is "$(row cache.remotes.1.url)" "redis://me:***@host:1 environment KACHE_REDIS" "which is listed"
+is "$(row cache.remote.type)/$(row cache.remote.bucket)/$(row cache.remote.mode)" "default//rw default" "and those of files count no more"
+is "$(row cache.remote.timeout)" "750ms $user:5" "but for what is not one remote's"
+is "$(KACHE_BACKEND='redis://a:pw@h  s3://b?secret-key=x' config get KACHE_BACKEND)" 'redis://a:***@h s3://b?secret-key=***' "several URLs are shown without passwords"
+unset KACHE_REDIS
+cat > "$user" <<'EOF'
+[[cache.remotes]]
+name = "near"
+url = "redis://me:pw@h"
+password = "x"
+timeout = "500ms"
+[[cache.remotes]]
+url = "s3://b"
+mode = "ro"
+EOF
+is "$(config list | grep '^cache.remotes' | tr -s ' ')" "cache.remotes.1.url redis://me:***@h $user:3
+cache.remotes.1.name near $user:3
+cache.remotes.1.password *** $user:4
+cache.remotes.1.timeout 500ms $user:5
+cache.remotes.2.url s3://b $user:7
+cache.remotes.2.mode ro $user:8" "[[cache.remotes]] are listed by number"
+like "$(KACHE_LOCAL_ONLY=1 config list --json)" '"remotes":\[\]' "KACHE_LOCAL_ONLY: none"
+printf '[cache.remote]\nurl = "s3://c"\n' >> "$user"
+is "$(config list 2>&1)" "kache: $user:10: cache.remote.url beside the [[cache.remotes]] of line 1; a single remote is [cache.remote], several are [[cache.remotes]] alone" \
+	"both at once are refused, with both places"
+rm "$user"
+
 # what can't be written
 if test "$(id -u)" -ne 0; then
 	chmod a-w "$HOME/.config/kache"

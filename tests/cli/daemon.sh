@@ -78,6 +78,9 @@ compile d 'pub fn d() {}'
 is "$code/$ev" "0/miss" "a stuck daemon: the compile goes on"
 like "$(cat "$T/log")" '^kache: warning: remote cache: the daemon does not answer in time; going on with the local one' "with one warning"
 is "$(wc -l < "$T/log")" 1 "and no other"
+KACHE_DAEMON=require compile r 'pub fn r() {}'
+is "$code" 1 "unless the daemon is required"
+like "$(cat "$T/log")" '^kache: error: remote cache: the daemon does not answer in time; cache.daemon is require, so the compiler was not run$' "which is said"
 runs "the breaker is noted" test -f "$T/cache/daemon.down"
 compile e 'pub fn e() {}'
 is "$code/$ev/$(wc -l < "$T/log")" "0/miss/0" "the next compile does not ask it again"

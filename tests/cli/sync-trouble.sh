@@ -83,7 +83,7 @@ is "$(grep -c 'sync: push p/' "$T/err")" "$(sed 's/.* \([0-9]*\) failed.*/\1/' "
 push mood=auth; is $? 1 "a refusal"
 like "$(cat "$T/out")" ' 1?[0-9] failed; gave up$' "ends it at once"
 like "$(cat "$T/err")" 'sync: push p/[0-9a-f]{12}: 403 with a second line$' "in one line"
-push 'mood=stall&timeout=100ms' ; is $? 1 "a stalled server"
+push 'mood=stall&transfer-timeout=100ms' ; is $? 1 "a stalled server"
 like "$(cat "$T/err")" ': it stalls$' "is left at the deadline"
 push 'mood=nice&password=hunter2'; like "$(cat "$T/err")" "mood = 'nice' is not accepted; it takes transient, throttled, down, auth or stall" "a bad value"
 push 'password=hunter2&mood=auth'; unlike "$(cat "$T/err" "$T/out")" hunter2 "secrets stay out of messages"
@@ -92,7 +92,7 @@ push 'password=hunter2&mood=auth'; unlike "$(cat "$T/err" "$T/out")" hunter2 "se
 # Interrupted in the middle of a stalled transfer.
 for signal in INT TERM; do
 	# A shell's background jobs ignore SIGINT; env -u does not undo that, a fresh default does.
-	(exec env --default-signal=INT "$KACHE" sync --all --push --backend 'moody:?mood=stall&timeout=10m' > "$T/out" 2> "$T/err") &
+	(exec env --default-signal=INT "$KACHE" sync --all --push --backend 'moody:?mood=stall&transfer-timeout=10m' > "$T/out" 2> "$T/err") &
 	pid=$!
 	for i in $(seq 100); do		# until the transfers have begun: their files have no name, their threads show
 		test "$(ls "/proc/$pid/task" 2> /dev/null | wc -l)" -gt 2 && break

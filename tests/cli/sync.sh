@@ -119,7 +119,7 @@ out=$(sync f "--backend=$url?max-object=1" --push 2>&1); like "$out" 'no cache a
 out=$(sync a "--backend=$url?max-object=1&prefix=s" --push); like "$out" '[1-9] skipped' "max-object leaves out what is larger"
 out=$(sync a "--backend=$url?modus=ro" 2>&1); like "$out" "no option 'modus'; did you mean 'mode'" "unknown options are refused"
 out=$(sync a "--backend=$url?tier=5" 2>&1); like "$out" 'tier is not supported' "and those of later versions"
-out=$(sync a "--backend=$url?timeout=soon" 2>&1); like "$out" "timeout = 'soon' is not accepted; it takes a time as 500ms" "and bad values"
+out=$(sync a "--backend=$url?transfer-timeout=soon" 2>&1); like "$out" "transfer-timeout = 'soon' is not accepted; it takes a time as 500ms" "and bad values"
 out=$(sync a --backend zz://b 2>&1); like "$out" 'no backend serves zz: URLs; installed ones serve: .*file' "and unknown schemes"
 out=$(cd "$T" && "$KACHE" sync --backend "$url" 2>&1); like "$out" 'no Cargo.lock in .* give --all' "outside a project it says what to do"
 out=$("$KACHE" sync --all 2>&1); like "$out" 'no remote is configured' "without a remote too"

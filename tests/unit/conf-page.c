@@ -22,6 +22,7 @@ static char *wanted(const struct kache_option *o)
 		[KACHE_OPT_UINT] = "Whole number ",
 		[KACHE_OPT_ENUM] = "One of ",
 		[KACHE_OPT_LIST] = "List",
+		[KACHE_OPT_MSEC] = "Time",
 	};
 	struct kache_buf b = KACHE_BUF_INIT;
 

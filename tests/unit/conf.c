@@ -160,6 +160,20 @@ static void refusals(void)
 		{ "\"cache.link\" = \"copy\"\n", "1: unknown key \"cache.link\"" },
 		{ "[cache]\n\"link\\u0000x\" = \"copy\"\n", "2: unknown key \"link\"" },
 		{ "[cache.remote]\nx = 1.5\n", "2: cache.remote.x wants a string, a whole number, true or false" },
+		{ "[cache.remote]\nurl = \"file:///a\"\ntype = \"s3\"\n", "3: cache.remote.type beside the url of line 2; one of them says what the remote is" },
+		{ "[cache.remote]\ntype = \"S 3\"\n", "2: cache.remote.type is 'S 3'; accepted is what a URL begins with, such as s3" },
+		{ "[cache.remote]\ntimeout = 3\n", "2: cache.remote.timeout is of type integer; it wants a string such as \"3s\"" },
+		{ "[cache.remote]\ntimeout = \"2h\"\n", "2: cache.remote.timeout is '2h'; accepted are times such as 500ms or 3s, in milliseconds 1..3600000" },
+		{ "[cache.remote]\nurl = \"file:///a\"\n[[cache.remotes]]\nurl = \"file:///b\"\n",
+		  "2: cache.remote.url beside the [[cache.remotes]] of line 3; a single remote is [cache.remote], several are [[cache.remotes]] alone" },
+		{ "[[cache.remotes]]\nurl = \"file:///b\"\n[cache.remote]\nmode = \"ro\"\nregion = \"x\"\n",
+		  "5: cache.remote.region beside the [[cache.remotes]] of line 1; a single remote is [cache.remote], several are [[cache.remotes]] alone" },
+		{ "[cache.remotes]\nurl = \"file:///b\"\n", "1: cache.remotes is an array of tables, each of them [[cache.remotes]]" },
+		{ "[cache]\nremotes = [\"file:///b\"]\n", "2: cache.remotes is an array of tables, each of them [[cache.remotes]]" },
+		{ "[[cache.remotes]]\nname = \"x\"\n", "1: a table of cache.remotes needs a url, or a type with options" },
+		{ "[[cache.remotes]]\nurl = \"file:///a\"\nx = []\n", "3: cache.remotes.x wants a string, a whole number, true or false" },
+		{ "[[cache.remotes]]\nurl = 3\n", "2: cache.remotes.url wants a string" },
+		{ "[[cache.remotes]]\nurl = \"a:\"\ntype = \"b\"\n", "3: cache.remotes.type beside the url of line 2; one of them says what the remote is" },
 		{ "[cache\n", "1: ']' is expected at the end of a table's name" },
 	};
 
@@ -178,6 +192,11 @@ static void refusals(void)
 		"a project does not choose the store");
 	put("p/.kache.toml", "[cache.remote]\nendpoint = \"/x\"\n");
 	refuses("p/.kache.toml:2: a project file may not set cache.remote.endpoint", "nor the remote");
+	put("p/.kache.toml", "[[cache.remotes]]\nurl = \"file:///x\"\n");
+	refuses("p/.kache.toml:1: a project file may not set cache.remotes", "nor several");
+	put("p/.kache.toml", "[cache.remote]\ntype = \"s3\"\n");
+	refuses("p/.kache.toml:2: a project file may not set cache.remote.type; it belongs in the user's file or the environment",
+		"nor what kind of remote");
 	drop("p/.kache.toml");
 
 	setenv("KACHE_DISABLED", "maybe", 1);
@@ -189,6 +208,85 @@ static void refusals(void)
 	setenv("HOME", "", 1);
 	refuses("no cache directory: none of KACHE_CACHE_DIR, XDG_CACHE_HOME, HOME is set", "without a home there is no store");
 	setenv("HOME", dir, 1);
+}
+
+/* "url[key=value …] …" of the remotes in force. */
+static char *remotes(void)
+{
+	const struct kache_conf_remote *r;
+	struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_conf *c = load();
+	size_t n = c ? kache_conf_remotes(c, &r) : 0;
+
+	kache_buf_str(&b, c ? "" : "refused");
+	for (size_t i = 0; i < n; i++) {
+		kache_buf_fmt(&b, "%s%s", i ? " " : "", r[i].url);
+		for (size_t k = 0; k < r[i].n_options; k++)
+			kache_buf_fmt(&b, "%c%s=%s", k ? ',' : '[', r[i].options[k].key, r[i].options[k].value);
+		kache_buf_str(&b, r[i].n_options ? "]" : "");
+	}
+	if (c && kache_conf_has_remote(c) != (n > 0))
+		kache_buf_str(&b, " but has_remote does not agree");
+	kache_conf_free(c);
+	return kache_buf_steal(&b);
+}
+
+static void remotes_are(const char *user, const char *wanted, const char *name)
+{
+	KACHE_AUTO_FREE char *got = NULL;
+
+	put(".config/kache/config.toml", user);
+	got = remotes();
+	is_str(got, wanted, name);
+}
+
+static void remotes_of_files(void)
+{
+	remotes_are("", "", "no remote");
+	remotes_are("[cache.remote]\nmode = \"ro\"\n", "", "settings name none");
+	remotes_are("[cache.remote]\nx = 1\nurl = \"a://b\"\nretries = 7\n", "a://b[retries=7,x=1]", "one with options");
+	remotes_are("[cache.remote]\ntype = \"s3\"\nbucket = \"b\"\n", "s3:[bucket=b]", "a type in place of a URL");
+	remotes_are("[[cache.remotes]]\nurl = \"a://b\"\nmode = \"ro\"\n[[cache.remotes]]\nname = \"n\"\ntype = \"s3\"\nbucket = \"b\"\n",
+		    "a://b[mode=ro] s3:[bucket=b]", "several");
+	remotes_are("[cache]\nremotes = [{url = \"a://b\"}, {url = \"c://d\", t = true}]\n", "a://b c://d[t=true]", "on one line");
+	remotes_are("[cache.remote]\nmode = \"ro\"\n[[cache.remotes]]\nurl = \"a://b\"\n[[cache.remotes]]\nurl = \"c://d\"\nmode = \"rw\"\n",
+		    "a://b[mode=ro] c://d[mode=rw]", "with a mode for those that have none");
+	remotes_are("[cache]\nlocal_only = true\nremote.url = \"a://b\"\n", "", "local_only");
+}
+
+static void remotes_of_variables(void)
+{
+	static const char file[] = "[cache.remote]\nurl = \"a://b\"\nsecret = \"x\"\nmode = \"ro\"\n";
+	static const char *const names[] = { "KACHE_S3_PREFIX", "KACHE_S3_BUCKET", "KACHE_MEMCACHED", "KACHE_REDIS", "KACHE_BACKEND", NULL };
+	struct kache_conf *c;
+
+	setenv("KACHE_S3_PREFIX", "p", 1);
+	remotes_are(file, "a://b[mode=ro,secret=x]", "a prefix alone selects nothing");
+	setenv("KACHE_S3_BUCKET", "b", 1);
+	remotes_are(file, "s3://b[prefix=p]", "a bucket does, and gets no options of another remote");
+	c = load();
+	is_str(kache_conf_str(c, KACHE_CONF_REMOTE_MODE), "rw", "nor its mode");
+	kache_conf_free(c);
+	setenv("KACHE_MEMCACHED", "h:1,i:2", 1);
+	remotes_are(file, "memcached://h:1,i:2", "Memcached before that");
+	setenv("KACHE_REDIS", "h:1", 1);
+	remotes_are(file, "redis://h:1", "Redis before that");
+	setenv("KACHE_REDIS", "/run/r.sock", 1);
+	remotes_are(file, "unix:///run/r.sock", "by its socket");
+	setenv("KACHE_REDIS", "rediss://u:p@h", 1);
+	remotes_are(file, "rediss://u:p@h", "by URL");
+	setenv("KACHE_BACKEND", " c://d\te://f ", 1);
+	remotes_are("[[cache.remotes]]\nurl = \"a://b\"\n", "c://d e://f", "KACHE_BACKEND first, with several");
+	setenv("KACHE_LOCAL_ONLY", "1", 1);
+	remotes_are(file, "", "KACHE_LOCAL_ONLY");
+	unsetenv("KACHE_LOCAL_ONLY");
+	for (const char *const *n = names; *n; n++)
+		unsetenv(*n);
+	setenv("KACHE_REMOTE_TIMEOUT", "250ms", 1);
+	c = load();
+	is_int(kache_conf_u64(c, KACHE_CONF_REMOTE_TIMEOUT), 250, "times are in milliseconds");
+	kache_conf_free(c);
+	unsetenv("KACHE_REMOTE_TIMEOUT");
 }
 
 static void collect(void *ctx, const char *problem)
@@ -219,6 +317,7 @@ static void big_and_strange_files(void)
 
 static void checking(void)
 {
+	static const char twice[] = "[cache.remote]\nurl = \"a\"\nx = 1\n[[cache.remotes]]\nname = \"n\"\n";
 	static const char text[] = "[cache]\nlink = 1\nfoo = 2\n[log]\nlevel = \"debug\"\n[paths]\nbase_dir = []\n";
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 	struct kache_error err;
@@ -229,6 +328,9 @@ static void checking(void)
 	kache_buf_reset(&b);
 	is_int(kache_conf_check_text("f", "a = \nb = \n", 10, false, collect, &b), 1, "of the syntax the first");
 	is_str(b.data, "f:1: a value is expected\n", "with its line");
+	kache_buf_reset(&b);
+	is_int(kache_conf_check_text("f", twice, strlen(twice), false, collect, &b), 2, "what does not go together is one problem of several");
+	ok(strstr(b.data, "\nf:4: a table of cache.remotes needs a url, or a type with options\n") != NULL, "of which the others are told too");
 	kache_buf_reset(&b);
 	setenv("KACHE_LINK", "x", 1);
 	setenv("KACHE_LOG", "x", 1);
@@ -275,6 +377,22 @@ static void durations(void)
 	}
 }
 
+static void msecs(void)
+{
+	static const struct {
+		const char *text;
+		long long ms;
+	} cases[] = { { "500ms", 500 }, { "3s", 3000 }, { "1.5s", 1500 }, { "2m", 120000 }, { "1h", 3600000 }, { "1d", 86400000 },
+		      { "3", -1 }, { "", -1 }, { "ms", -1 }, { "-1s", -1 }, { "3w", -1 } };
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		uint64_t n = 0;
+		int rc = kache_parse_msec(cases[i].text, &n);
+
+		ok(cases[i].ms < 0 ? rc == KACHE_E_INVALID : !rc && n == (uint64_t)cases[i].ms, "time '%s'", cases[i].text);
+	}
+}
+
 static void shown_sizes(void)
 {
 	static const struct {
@@ -307,11 +425,15 @@ int main(void)
 	precedence();
 	lists_and_pairs();
 	refusals();
+	remotes_of_files();
+	remotes_of_variables();
+	drop(".config/kache/config.toml");
 	big_and_strange_files();
 	checking();
 	sizes();
 	durations();
 	shown_sizes();
+	msecs();
 	for (const char *const *p = (const char *const[]){ "p/a/b/c", "p/a/b", "p/a", "p", ".config/kache", ".config", "", NULL }; *p; p++) {
 		KACHE_AUTO_FREE char *path = kache_path_join(dir, *p);
 
