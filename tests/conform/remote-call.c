@@ -1,7 +1,7 @@
-/* remote-call URL: operations on a remote, one a line from standard input, for tests that look at what a
+/* remote-call URL [SECONDS]: operations on a remote, one a line from standard input, for tests that look at what a
  * server does with them. The bytes of an object follow from its key and size, so a get knows what it should be.
  *	put KEY SIZE [TTL]	get KEY		del KEY		limits
- * Prints a line for each: the word, the key and what came of it. */
+ * SECONDS: how much time each has. Prints a line for each: the word, the key and what came of it. */
 #include "config.h"
 
 #include "base/clock.h"
@@ -14,6 +14,7 @@
 #include <string.h>
 
 enum { OPEN_SECONDS = 10 };
+static uint64_t seconds;		/* 0: as the remote's settings say */
 
 /* The byte at a place of an object. */
 static unsigned char byte_at(struct kb_key key, uint64_t at)
@@ -79,7 +80,7 @@ static int line(struct kache_remote *r, const char *text)
 	if (n < 1 || (n < 2 && strcmp(op, "limits")))
 		return 2;
 	key = (struct kb_key){ name, n < 2 ? 0 : strlen(name) };
-	kache_call_init(&call, kache_remote_deadline(r, size), -1);
+	kache_call_init(&call, seconds ? kache_now_mono() + seconds * 1000000000 : kache_remote_deadline(r, size), -1);
 	if (!strcmp(op, "put")) {
 		struct source s = { { sizeof s.kb, -1, size, src_read, src_rewind }, key, 0 };
 		struct kb_put_opts opts = { sizeof opts, 0, ttl };
@@ -114,8 +115,9 @@ int main(int argc, char **argv)
 	char text[512];
 	int rc = 0;
 
-	if (argc != 2)
+	if (argc < 2 || argc > 3)
 		return 2;
+	seconds = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
 	if (kache_conf_load("/", &conf, &err) ||
 	    kache_remote_open(conf, argv[1], kache_now_mono() + (uint64_t)OPEN_SECONDS * 1000000000, -1, &r, &err)) {
 		printf("open: %s\n", err.text);

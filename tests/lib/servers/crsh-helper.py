@@ -117,10 +117,11 @@ def main():
     os.makedirs(os.path.join(directory, "objects"), exist_ok=True)
     with open(os.path.join(directory, "starts"), "a") as f:
         f.write("%d\n" % os.getpid())
+    inherited = [n for n in os.listdir("/proc/self/fd") if int(n) > 2 and os.path.exists("/proc/self/fd/" + n)]
     with open(os.path.join(directory, "settings"), "w") as f:
         f.write("url %s\n" % os.environ["CRSH_URL"])
         f.writelines("attribute %s is %s\n" % pair for pair in attributes.items())
-        f.write("descriptors %s\n" % " ".join(sorted(n for n in os.listdir("/proc/self/fd") if int(n) > 3)))
+        f.write("descriptors %s\n" % " ".join(inherited))
     if attributes.get("start") == "exit":
         sys.exit(1)
     if attributes.get("start") == "deaf":
