@@ -65,14 +65,12 @@ static void begin(struct kit *k, struct kache_call *c, const struct kit_call *ho
 
 	kache_call_init(c, how && how->late ? now - 1000000 : now + ms * 1000000, how && how->cancel_fd ? how->cancel_fd : -1);
 	kache_host_speaker(k->m->be.name);
-	if (k->m->be.threads == KB_THREADS_SERIAL)
-		pthread_mutex_lock(&k->m->serial);
+	kache_module_enter(k->m, NULL);
 }
 
 static int end(struct kit *k, const struct kache_call *c, int rc)
 {
-	if (k->m->be.threads == KB_THREADS_SERIAL)
-		pthread_mutex_unlock(&k->m->serial);
+	kache_module_leave(k->m);
 	kache_host_speaker(NULL);
 	snprintf(kit_text, sizeof kit_text, "%s", rc < 0 ? c->err.text : "");
 	return rc;

@@ -349,7 +349,7 @@ static void set_up(const struct http *h, CURL *c, struct http_exchange *x, struc
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->error);
 	if (h->s.unix_socket)
 		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->s.unix_socket);
-	if (h->s.no_proxy)
+	if (h->s.no_proxy || x->r->direct)
 		curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
 	set_tls(c, &h->s);
 	set_body(c, x);

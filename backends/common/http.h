@@ -40,6 +40,7 @@ struct http_request {
 	/* Where the body of a 2xx answer goes; NULL: into reply->text, as that of any other answer. */
 	struct kb_sink *sink;
 	size_t text_max;		/* bytes of reply->text, the rest is dropped; 0: 64 KiB */
+	bool direct;			/* never through a proxy, as no_proxy does for all requests */
 };
 
 struct http_reply {

@@ -1,3 +1,4 @@
+/* Signature Version 4: the canonical request, its hash, the key of the day, the header. */
 #include "sigv4.h"
 
 #include <openssl/evp.h>
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HASH = 32, LINES = 5 };
+enum { HASH = 32, LINES = 5 };	/* LINES: header lines that are made here, and the end */
 
 /* A growing text; `bad` once memory ran out. */
 struct text {
@@ -77,7 +78,6 @@ char *sigv4_encode(const char *text, size_t len, int keep_slash)
 		*to = '\0';
 	return out;
 }
-
 
 /* In order of the names, then of the values; the separator between them sorts after some characters of names, so
  * the two are compared apart. */
@@ -190,24 +190,63 @@ static int signing_key(const struct sigv4_request *r, const char *date, unsigned
 	return 0;
 }
 
+static char *done(struct text *t)
+{
+	if (t->bad) {
+		free(t->s);
+		t->s = NULL;
+	}
+	return t->s;
+}
+
 static char *join(const char *a, const char *b)
 {
 	struct text t = { 0 };
 
 	add(&t, a);
-	add(&t, b ? b : "");
-	return t.s;
+	add(&t, b);
+	return done(&t);
+}
+
+/* For services other than S3: without empty and "." components, ".." resolved, encoded again. */
+static char *canonical_path(const char *path)
+{
+	struct text t = { 0 };
+	char *encoded;
+
+	for (const char *p = path; *p;) {
+		size_t slashes = strspn(p, "/"), n = strcspn(p + slashes, "/");
+		const char *part = p + slashes;
+
+		p = part + n;
+		if (n == 2 && part[0] == '.' && part[1] == '.') {
+			while (t.len && t.s[--t.len] != '/')
+				;
+		} else if (n && !(n == 1 && *part == '.')) {
+			add(&t, "/");
+			add_n(&t, part, n);
+		}
+		if (!*p && (p[-1] == '/' || (n && n <= 2 && !strncmp(part, "..", n))))
+			add(&t, "/");
+	}
+	if (!t.len)
+		add(&t, "/");
+	encoded = t.bad ? NULL : sigv4_encode(t.s, t.len, 1);
+	free(t.s);
+	return encoded;
 }
 
 /* The canonical request (step 1): its hash, and the names of the signed headers. */
 static int canonical(const struct sigv4_request *r, char **lines, size_t n, struct text *names, char hash[65])
 {
 	struct text t = { 0 };
-	char *path = r->double_encode ? sigv4_encode(r->path, strlen(r->path), 1) : NULL;
+	char *path = r->double_encode ? canonical_path(r->path) : strdup(r->path);
 
+	if (!path)
+		return -1;
 	add(&t, r->method);
 	add(&t, "\n");
-	add(&t, path ? path : r->path);
+	add(&t, path);
 	add(&t, "\n");
 	add_query(&t, r->query);
 	add(&t, "\n");
@@ -257,62 +296,53 @@ static char *authorization(const struct sigv4_request *r, const char *stamp, con
 	}
 	free(scope.s);
 	free(sign.s);
-	if (out.bad) {
-		free(out.s);
-		return NULL;
-	}
-	return out.s;
+	return done(&out);
 }
 
-char **sigv4_sign(const struct sigv4_request *r)
+/* Lines of the caller's and of ours, signed; *last becomes the authorization. */
+static int sign_lines(const struct sigv4_request *r, const char *stamp, char **own, size_t n, char **last)
 {
-	size_t extra = 0, n = 0;
-	time_t when = (time_t)r->time_s;
-	char **out = calloc(LINES + 1, sizeof *out), **lines, *host;
+	size_t extra = 0, at = 0;
 	struct text names = { 0 };
-	char stamp[32], hash[65];
-	struct tm tm;
+	char hash[65], **lines, *host = join("host:", r->host);
 	int bad;
 
 	while (r->headers && r->headers[extra])
 		extra++;
-	lines = calloc(extra + LINES, sizeof *lines);
-	host = join("host:", r->host);
-	if (!out || !lines || !host || !gmtime_r(&when, &tm) || !strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm)) {
-		free(lines);
-		free(host);
-		free(out);
-		return NULL;
+	lines = calloc(extra + n + 1, sizeof *lines);
+	bad = !lines || !host ? -1 : 0;
+	if (!bad) {
+		lines[at++] = host;
+		for (size_t i = 0; i < n; i++)
+			lines[at++] = own[i];
+		for (size_t i = 0; i < extra; i++)
+			lines[at++] = (char *)r->headers[i];
+		bad = canonical(r, lines, at, &names, hash);
 	}
-	out[n++] = join("x-amz-date: ", stamp);
-	out[n++] = join("x-amz-content-sha256: ", r->payload);
-	if (r->token)
-		out[n++] = join("x-amz-security-token: ", r->token);
-	bad = 0;
-	for (size_t i = 0; i < n; i++)
-		bad |= !(lines[i] = out[i]);
-	lines[n] = host;
-	for (size_t i = 0; i < extra; i++)
-		lines[n + 1 + i] = (char *)r->headers[i];
-	/* Other services than S3 do not sign the payload's hash as a header. */
-	if (!bad && r->double_encode) {
-		lines[1] = lines[n + extra];
-		bad = canonical(r, lines, n + extra, &names, hash);
-	} else if (!bad) {
-		bad = canonical(r, lines, n + 1 + extra, &names, hash);
-	}
-	if (!bad)
-		out[n] = authorization(r, stamp, names.s, hash);
+	*last = bad ? NULL : authorization(r, stamp, names.s, hash);
 	free(names.s);
 	free(lines);
 	free(host);
-	if (bad || !out[n]) {
+	return *last ? 0 : -1;
+}
+
+char **sigv4_sign(const struct sigv4_request *r)
+{
+	time_t when = (time_t)r->time_s;
+	char **out = calloc(LINES, sizeof *out), stamp[32];
+	struct tm tm;
+	size_t n = 0;
+	int bad = !out || !gmtime_r(&when, &tm) || !strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
+
+	if (!bad)
+		bad = !(out[n++] = join("x-amz-date: ", stamp));
+	if (!bad && !r->double_encode)		/* only S3 wants to be told */
+		bad = !(out[n++] = join("x-amz-content-sha256: ", r->payload));
+	if (!bad && r->token)
+		bad = !(out[n++] = join("x-amz-security-token: ", r->token));
+	if (bad || sign_lines(r, stamp, out, n, &out[n])) {
 		sigv4_free(out);
 		return NULL;
-	}
-	if (r->double_encode) {		/* nor do they want to see it */
-		free(out[1]);
-		memmove(out + 1, out + 2, (LINES - 1) * sizeof *out);
 	}
 	return out;
 }

@@ -19,7 +19,8 @@ struct sigv4_request {
 	 * host, x-amz-date, x-amz-content-sha256 and x-amz-security-token are added here. */
 	const char *const *headers;
 	const char *payload;		/* hex SHA-256 of the body, or "UNSIGNED-PAYLOAD" */
-	int double_encode;		/* services other than S3: the path is encoded again in the canonical form */
+	int double_encode;		/* services other than S3: the path is normalised and encoded again in the canonical
+					 * form, and there is no x-amz-content-sha256 */
 };
 /* The header lines to send beside r->headers and Host: "authorization: …", "x-amz-date: …",
  * "x-amz-content-sha256: …", and "x-amz-security-token: …" with a token; fresh memory, ended by NULL.

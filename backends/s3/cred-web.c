@@ -324,7 +324,7 @@ int s3_cred_container(struct s3_context *x, const char *profile, struct s3_cred 
 	const char *relative = getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), *full = getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI");
 	const char *plain = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"), *headers[2] = { NULL, NULL };
 	char *url = NULL, *token, *line = NULL;
-	struct http_request r = { .method = "GET", .headers = headers };
+	struct http_request r = { .method = "GET", .headers = headers, .direct = true };
 	struct http_reply reply = { 0 };
 	int rc;
 
@@ -379,7 +379,7 @@ static bool maybe_instance(void)
 static int metadata(struct s3_context *x, const char *method, const char *path, const char *header, struct http_reply *reply)
 {
 	const char *base = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT"), *headers[2] = { header, NULL };
-	struct http_request r = { .method = method, .headers = headers };
+	struct http_request r = { .method = method, .headers = headers, .direct = true };
 	size_t len;
 	char *url = NULL;
 	int rc;

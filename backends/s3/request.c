@@ -1,9 +1,8 @@
-/* A request: its URL, its signature, and the answers that ask for another try. */
-#define _GNU_SOURCE
+/* A request: where it goes, its signature, and its repetition where the answer asks for one. */
+#include "config.h"
 #include "s3.h"
 #include "../common/sigv4.h"
 
-#include <curl/curl.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,26 +10,22 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CHUNK = 256 << 10 };
+enum { CHUNK = 256 << 10, HEADERS = 24, ANSWER_MAX = 4 << 20 };
 
-/* Where the request goes, as it is signed and as it is sent. */
-struct place {
-	char *host, *path, *url;
-};
-
-static void place_release(struct place *p)
+void s3_place_release(struct s3_place *p)
 {
 	free(p->host);
 	free(p->path);
 	free(p->url);
 }
 
-static int place_of(const struct kb_handle *h, const struct s3_request *r, struct place *p)
+int s3_place_of(const struct kb_handle *h, const struct s3_request *r, struct s3_place *p)
 {
 	char *key = sigv4_encode(r->key ? r->key : "", r->key ? r->key_len : 0, 1);
+	bool query = r->query && *r->query;
 	int bad = !key;
 
-	*p = (struct place){ 0 };
+	*p = (struct s3_place){ 0 };
 	if (bad)
 		return -1;
 	if (h->virtual_host)
@@ -39,312 +34,216 @@ static int place_of(const struct kb_handle *h, const struct s3_request *r, struc
 		bad = !(p->host = strdup(h->host)) ||
 		      asprintf(&p->path, "%s/%s%s%s", h->base, h->bucket, *key ? "/" : "", key) < 0;
 	if (!bad)
-		bad = asprintf(&p->url, "%s://%s%s%s%s", h->scheme, p->host, p->path, *r->query ? "?" : "", r->query) < 0;
+		bad = asprintf(&p->url, "%s://%s%s%s%s", h->scheme, p->host, p->path, query ? "?" : "", query ? r->query : "") < 0;
 	free(key);
 	return bad ? -1 : 0;
 }
 
-/* The SHA-256 (and for Content-MD5 the MD5) of the body, read once more for it. */
-static int digest_body(const struct s3_request *r, const EVP_MD *type, unsigned char out[EVP_MAX_MD_SIZE], unsigned *len)
+/* ---- the body's hash ---- */
+
+static int next_chunk(const struct s3_request *r, uint64_t at, void *buf, size_t want, size_t *got)
+{
+	ssize_t n;
+
+	*got = 0;
+	if (!r->of_source)
+		return r->source->read(r->source, buf, want, got);
+	n = pread(r->source->fd, buf, want, (off_t)(r->offset + at));
+	*got = n > 0 ? (size_t)n : 0;
+	return n < 0 ? KB_E_LOCAL : KB_OK;
+}
+
+static int digest_source(const struct s3_request *r, EVP_MD_CTX *ctx, struct kb_call *call)
+{
+	uint64_t size = r->of_source ? r->of_source : r->source->size;
+	char *buf = malloc(CHUNK);
+	int rc = !buf || (!r->of_source && r->source->rewind(r->source)) ? KB_E_LOCAL : KB_OK;
+
+	for (uint64_t at = 0; !rc && at < size;) {
+		size_t want = size - at < CHUNK ? (size_t)(size - at) : CHUNK, got;
+
+		rc = s3_late(call);
+		if (rc)
+			break;
+		rc = next_chunk(r, at, buf, want, &got);
+		if (!rc && (!got || !EVP_DigestUpdate(ctx, buf, got)))
+			rc = KB_E_LOCAL;
+		at += got;
+	}
+	free(buf);
+	return rc == KB_E_LOCAL ? s3_host->fail(call, KB_E_LOCAL, "what is to be sent can't be read to its end") : rc;
+}
+
+/* Reads the body once more; a source is rewound again before it is sent. */
+static int digest_body(const struct s3_request *r, const EVP_MD *type, unsigned char *out, unsigned *len, struct kb_call *call)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	uint64_t left = r->of_source ? r->of_source : r->source ? r->source->size : 0, at = r->offset;
-	char *buf = malloc(CHUNK);
-	int bad = !ctx || !buf || !EVP_DigestInit_ex(ctx, type, NULL);
+	int rc = KB_OK;
 
-	if (!bad && !r->source)
-		bad = !EVP_DigestUpdate(ctx, r->data ? r->data : "", r->len);
-	if (!bad && r->source && !r->of_source)
-		bad = r->source->rewind(r->source);
-	while (!bad && left) {
-		size_t want = left < CHUNK ? (size_t)left : CHUNK, got = 0;
-
-		if (r->of_source) {
-			ssize_t n = pread(r->source->fd, buf, want, (off_t)at);
-
-			got = n > 0 ? (size_t)n : 0;
-			at += got;
-		} else if (r->source->read(r->source, buf, want, &got)) {
-			got = 0;
-		}
-		bad = !got || !EVP_DigestUpdate(ctx, buf, got);
-		left -= got;
-	}
-	if (!bad)
-		bad = !EVP_DigestFinal_ex(ctx, out, len);
+	if (!ctx || !EVP_DigestInit_ex(ctx, type, NULL))
+		rc = s3_host->fail(call, KB_E_LOCAL, "no digest: out of memory");
+	if (!rc && r->source)
+		rc = digest_source(r, ctx, call);
+	else if (!rc && r->len)
+		EVP_DigestUpdate(ctx, r->data, r->len);
+	if (!rc)
+		EVP_DigestFinal_ex(ctx, out, len);
 	EVP_MD_CTX_free(ctx);
-	free(buf);
-	return bad ? -1 : 0;
+	return rc;
 }
 
-static int payload_of(const struct kb_handle *h, const struct s3_request *r, char out[65])
+static int payload_of(const struct kb_handle *h, const struct s3_request *r, char out[65], struct kb_call *call)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE];
-	unsigned len;
+	unsigned len = 0;
+	int rc;
 
-	if (h->unsigned_payload && r->source) {
-		snprintf(out, 65, "UNSIGNED-PAYLOAD");
-		return 0;
+	if (!r->source) {
+		sigv4_sha256_hex(r->data ? r->data : "", r->len, out);
+		return KB_OK;
 	}
-	if (digest_body(r, EVP_sha256(), hash, &len))
-		return -1;
-	for (unsigned i = 0; i < len; i++)
+	if (h->unsigned_payload) {
+		snprintf(out, 65, "UNSIGNED-PAYLOAD");
+		return KB_OK;
+	}
+	rc = digest_body(r, EVP_sha256(), hash, &len, call);
+	for (unsigned i = 0; !rc && i < len; i++)
 		snprintf(out + 2 * i, 3, "%02x", hash[i]);
-	return 0;
+	return rc;
 }
 
-static char *md5_header(const struct s3_request *r)
+/* "content-md5: ...", of the request, or of its body where the option asks for it. */
+static int md5_header(const struct kb_handle *h, const struct s3_request *r, char **out, struct kb_call *call)
 {
 	unsigned char hash[EVP_MAX_MD_SIZE], text[64];
-	unsigned len;
-	char *line = NULL;
+	unsigned len = 0;
+	int rc = KB_OK;
 
-	if (digest_body(r, EVP_md5(), hash, &len))
-		return NULL;
-	EVP_EncodeBlock(text, hash, (int)len);
-	return asprintf(&line, "content-md5: %s", (char *)text) < 0 ? NULL : line;
+	*out = NULL;
+	if (!r->md5 && !(h->content_md5 && (r->source || r->data)))
+		return KB_OK;
+	if (!r->md5) {
+		rc = digest_body(r, EVP_md5(), hash, &len, call);
+		if (!rc)
+			EVP_EncodeBlock(text, hash, (int)len);
+	}
+	if (!rc && asprintf(out, "content-md5: %s", r->md5 ? r->md5 : (char *)text) < 0) {
+		*out = NULL;
+		rc = s3_host->fail(call, KB_E_LOCAL, "out of memory");
+	}
+	return rc;
 }
 
-static size_t count(const char *const *list)
-{
-	size_t n = 0;
+/* ---- one attempt ---- */
 
-	while (list && list[n])
-		n++;
-	return n;
+struct lines { const char *v[HEADERS]; size_t n; };
+
+static void collect(const struct kb_handle *h, const struct s3_request *r, const char *md5, struct lines *out)
+{
+	for (char **p = r->creates ? h->put_headers : NULL; p && *p; p++)
+		out->v[out->n++] = *p;
+	if (h->owner_header)
+		out->v[out->n++] = h->owner_header;
+	if (md5)
+		out->v[out->n++] = md5;
 }
 
-/* One attempt with these credentials. */
-static int send_once(struct kb_handle *h, const struct s3_request *r, const struct place *p, const struct s3_cred *cred,
-		     struct http_reply *reply, struct kb_call *call)
+static int perform(struct kb_handle *h, const struct s3_request *r, const struct s3_place *p, struct lines *lines,
+		   char **signature, struct http_reply *reply, struct kb_call *call)
 {
-	size_t n = count(r->headers), at = 0, n_signed;
-	const char **to_sign = calloc(n + 2, sizeof *to_sign), **all = NULL;
-	char payload[65], **signed_headers = NULL, *md5 = NULL, *region = NULL;
-	struct http_request req;
-	int rc = to_sign ? KB_OK : KB_E_LOCAL;
+	struct http_request req = {
+		.method = r->method, .url = p->url, .headers = lines->v, .source = r->source, .offset = r->offset,
+		.of_source = r->of_source, .data = r->data, .len = r->len, .sink = r->sink, .text_max = ANSWER_MAX,
+	};
 
-	for (size_t i = 0; !rc && i < n; i++)
-		to_sign[at++] = r->headers[i];
-	if (!rc && h->content_md5 && (r->source || r->data)) {
-		md5 = md5_header(r);
-		rc = md5 ? KB_OK : KB_E_LOCAL;
-		to_sign[at++] = md5;
-	}
-	if (!rc && cred->access) {
-		pthread_mutex_lock(&h->lock);
-		region = strdup(h->region);
-		pthread_mutex_unlock(&h->lock);
-		rc = !region || payload_of(h, r, payload) ? KB_E_LOCAL : KB_OK;
-	}
+	for (; signature && *signature; signature++)
+		lines->v[lines->n++] = *signature;
+	if (r->if_absent)		/* not signed: what stands between may know it too */
+		lines->v[lines->n++] = "if-none-match: *";
+	return http_perform(h->web, &req, reply, call);
+}
+
+static int send_once(struct kb_handle *h, const struct s3_request *r, const struct s3_place *p, const char *region,
+		     const struct s3_cred *cred, struct http_reply *reply, struct kb_call *call)
+{
+	struct lines lines = { 0 };
+	char payload[65], **signature = NULL, *md5;
+	int rc = md5_header(h, r, &md5, call);
+
+	collect(h, r, md5, &lines);
+	if (!rc && cred->access)
+		rc = payload_of(h, r, payload, call);
 	if (!rc && cred->access) {
 		const struct sigv4_request s = {
 			.access = cred->access, .secret = cred->secret, .token = cred->token, .region = region, .service = "s3",
 			.time_s = (int64_t)time(NULL) + atomic_load(&h->clock_offset_s), .method = r->method, .host = p->host,
-			.path = p->path, .query = r->query, .headers = to_sign, .payload = payload,
+			.path = p->path, .query = r->query, .headers = lines.v, .payload = payload,
 		};
 
-		signed_headers = sigv4_sign(&s);
-		rc = signed_headers ? KB_OK : KB_E_LOCAL;
+		signature = sigv4_sign(&s);
+		if (!signature)
+			rc = s3_host->fail(call, KB_E_LOCAL, "out of memory");
 	}
-	n_signed = count((const char *const *)signed_headers);
-	all = calloc(at + n_signed + 1, sizeof *all);
-	if (rc || !all) {
-		*reply = (struct http_reply){ 0 };
-		rc = s3_host->fail(call, KB_E_LOCAL, "the body can't be read, or out of memory");
-	} else {
-		memcpy(all, to_sign, at * sizeof *all);
-		for (size_t i = 0; i < n_signed; i++)
-			all[at + i] = signed_headers[i];
-		req = (struct http_request){
-			.method = r->method, .url = p->url, .headers = all, .source = r->source, .offset = r->offset,
-			.of_source = r->of_source, .data = r->data, .len = r->len, .sink = r->sink, .text_max = 4 << 20,
-		};
-		rc = http_perform(h->web, &req, reply, call);
-	}
-	free(to_sign);
-	free(all);
+	if (!rc)
+		rc = perform(h, r, p, &lines, signature, reply, call);
+	sigv4_free(signature);
 	free(md5);
-	free(region);
-	sigv4_free(signed_headers);
 	return rc;
 }
 
-/* ---- answers that ask for another try ---- */
-
-static bool learn_region(struct kb_handle *h, const struct http_reply *reply)
+/* Place and region of now: an answer to another thread may change both. */
+static int look_up(struct kb_handle *h, const struct s3_request *r, struct s3_place *place, char **region, struct kb_call *call)
 {
-	const char *header = http_reply_header(reply, "x-amz-bucket-region");
-	char *region = header ? strdup(header) : s3_xml_text(reply->text, reply->text_len, "Region");
-	bool other;
+	int bad;
 
-	if (!region || !*region || strlen(region) > 64) {
-		free(region);
-		return false;
-	}
 	pthread_mutex_lock(&h->lock);
-	other = strcmp(region, h->region) != 0;
-	if (other) {
-		char *old = h->region;
-
-		h->region = region;
-		region = old;
-		/* AWS answers elsewhere for another region. */
-		if (!strncmp(h->host, "s3.", 3) && strstr(h->host, ".amazonaws.com")) {
-			char *host = NULL;
-
-			if (asprintf(&host, "s3.%s.amazonaws.com%s", h->region, strstr(h->host, ".amazonaws.com.cn") ? ".cn" : "") >= 0) {
-				free(h->host);
-				h->host = host;
-			}
-		}
-	}
+	bad = s3_place_of(h, r, place);
+	*region = strdup(h->region);
 	pthread_mutex_unlock(&h->lock);
-	free(region);
-	return other;
-}
-
-static bool learn_clock(struct kb_handle *h, const struct http_reply *reply)
-{
-	const char *date = http_reply_header(reply, "date");
-	time_t there = date ? curl_getdate(date, NULL) : (time_t)-1;
-	long long offset;
-
-	if (there == (time_t)-1)
-		return false;
-	offset = (long long)there - (long long)time(NULL);
-	if (llabs(offset - atomic_load(&h->clock_offset_s)) < 60)
-		return false;
-	s3_host->log(4, "this machine's clock differs from the server's by %lld s; signing with the server's", offset);
-	atomic_store(&h->clock_offset_s, offset);
-	return true;
-}
-
-/* Whether the answer says what to do better; each reason counts once per request. */
-static bool again(struct kb_handle *h, const struct http_reply *reply, const struct s3_cred *cred, unsigned *tried)
-{
-	enum { REGION = 1, CLOCK = 2, CREDENTIALS = 4 };
-	char *code;
-	unsigned what = 0;
-	bool yes = false;
-
-	if (reply->status < 300 || reply->status == 404 || reply->status >= 500)
-		return false;
-	code = s3_xml_text(reply->text, reply->text_len, "Code");
-	if (reply->status < 400 || (reply->status == 400 && (!code || !strcmp(code, "AuthorizationHeaderMalformed") ||
-							     !strcmp(code, "IllegalLocationConstraintException"))))
-		what = REGION;
-	else if (code && !strcmp(code, "RequestTimeTooSkewed"))
-		what = CLOCK;
-	else if (code && (!strcmp(code, "ExpiredToken") || !strcmp(code, "InvalidAccessKeyId") || !strcmp(code, "InvalidToken") ||
-			  !strcmp(code, "TokenRefreshRequired")))
-		what = CREDENTIALS;
-	free(code);
-	if (!what || *tried & what)
-		return false;
-	*tried |= what;
-	if (what == REGION)
-		yes = learn_region(h, reply);
-	else if (what == CLOCK)
-		yes = learn_clock(h, reply);
-	else
-		yes = s3_creds_refuse(h->creds, cred);
-	return yes;
+	return bad || !*region ? s3_host->fail(call, KB_E_LOCAL, "out of memory") : KB_OK;
 }
 
 int s3_send(struct kb_handle *h, const struct s3_request *r, struct http_reply *reply, struct kb_call *call)
 {
-	struct s3_request req = *r;
 	unsigned tried = 0;
-
-	if (!req.query)
-		req.query = "";
-	*reply = (struct http_reply){ 0 };
-	for (;;) {
-		struct s3_cred cred;
-		struct place place;
-		bool more;
-		int rc = s3_creds_get(h->creds, &cred, call);
-
-		if (rc)
-			return rc;
-		pthread_mutex_lock(&h->lock);
-		rc = place_of(h, &req, &place);
-		pthread_mutex_unlock(&h->lock);
-		http_reply_release(reply);
-		rc = rc ? s3_host->fail(call, KB_E_LOCAL, "out of memory") : send_once(h, &req, &place, &cred, reply, call);
-		place_release(&place);
-		more = !rc && again(h, reply, &cred, &tried);
-		s3_cred_release(&cred);
-		if (!more)
-			return rc;
-	}
-}
-
-/* ---- what an answer means ---- */
-
-struct meaning {
-	const char *code;
-	int status;
-	const char *text;
-};
-
-static const struct meaning codes[] = {
-	{ "NoSuchKey", KB_MISS, NULL },
-	{ "NoSuchBucket", KB_E_CONFIG, "there is no such bucket (option bucket)" },
-	{ "InvalidBucketName", KB_E_CONFIG, "the bucket's name is not accepted (option bucket)" },
-	{ "AccessDenied", KB_E_AUTH, "access denied: these credentials may not do that" },
-	{ "AllAccessDisabled", KB_E_AUTH, "all access to the bucket is disabled" },
-	{ "InvalidAccessKeyId", KB_E_AUTH, "the access key is not known there (option access-key)" },
-	{ "SignatureDoesNotMatch", KB_E_AUTH, "the signature does not match: the secret key is wrong (option secret-key)" },
-	{ "ExpiredToken", KB_E_AUTH, "the session token has expired (option session-token)" },
-	{ "InvalidToken", KB_E_AUTH, "the session token is not accepted (option session-token)" },
-	{ "RequestTimeTooSkewed", KB_E_AUTH, "this machine's clock is wrong" },
-	{ "AuthorizationHeaderMalformed", KB_E_CONFIG, "the bucket is in another region (option region)" },
-	{ "PermanentRedirect", KB_E_CONFIG, "the bucket is elsewhere (options endpoint, region)" },
-	{ "TemporaryRedirect", KB_E_TRANSIENT, "the bucket is moving" },
-	{ "SlowDown", KB_E_THROTTLED, "slow down" },
-	{ "SlowDownRead", KB_E_THROTTLED, "slow down" },
-	{ "SlowDownWrite", KB_E_THROTTLED, "slow down" },
-	{ "ServiceUnavailable", KB_E_THROTTLED, "the service is unavailable" },
-	{ "Throttling", KB_E_THROTTLED, "slow down" },
-	{ "ThrottlingException", KB_E_THROTTLED, "slow down" },
-	{ "RequestTimeout", KB_E_TRANSIENT, "the body came too slowly" },
-	{ "InternalError", KB_E_TRANSIENT, "internal error over there" },
-	{ "OperationAborted", KB_E_TRANSIENT, "another operation is under way there" },
-	{ "BadDigest", KB_E_TRANSIENT, "the body arrived damaged" },
-	{ "XAmzContentSHA256Mismatch", KB_E_TRANSIENT, "the body arrived damaged" },
-	{ "IncompleteBody", KB_E_TRANSIENT, "the body arrived incomplete" },
-	{ "EntityTooLarge", KB_E_TOOBIG, "larger than the server takes" },
-	{ "QuotaExceeded", KB_E_NOSPACE, "the quota is used up" },
-	{ "XMinioStorageFull", KB_E_NOSPACE, "no space left over there" },
-	{ "XMinioAdminBucketQuotaExceeded", KB_E_NOSPACE, "the bucket's quota is used up" },
-	{ "InvalidObjectName", KB_E_UNSUPPORTED, "the name is not accepted" },
-	{ "KeyTooLongError", KB_E_UNSUPPORTED, "the name is too long for the server" },
-	{ "MethodNotAllowed", KB_E_UNSUPPORTED, "the server does not take it" },
-	{ "NotImplemented", KB_E_UNSUPPORTED, "the server does not take it" },
-};
-
-int s3_judge(struct kb_handle *h, const struct http_reply *reply, const char *what, struct kb_call *call)
-{
-	char *code = reply->status >= 300 ? s3_xml_text(reply->text, reply->text_len, "Code") : NULL;
-	const char *after = http_reply_header(reply, "x-amz-retry-after");
+	bool more;
 	int rc;
 
-	for (size_t i = 0; code && i < sizeof codes / sizeof *codes; i++) {
-		if (strcmp(codes[i].code, code))
-			continue;
-		free(code);
-		if (codes[i].status >= 0)
-			return codes[i].status;
-		if (codes[i].status == KB_E_THROTTLED)
-			call->retry_after_ms = after ? (uint32_t)strtoul(after, NULL, 10) : reply->retry_after_ms;
-		if (codes[i].status == KB_E_CONFIG || codes[i].status == KB_E_AUTH)
-			return s3_host->fail(call, codes[i].status, "%s, bucket %s: %s", what, h->bucket, codes[i].text);
-		return s3_host->fail(call, codes[i].status, "%s: %s", what, codes[i].text);
-	}
-	free(code);
-	/* A bucket's own 301 or 400 without a body is an answer to HEAD from the wrong region. */
-	rc = http_judge(s3_host, reply, what, call);
+	*reply = (struct http_reply){ 0 };
+	do {
+		struct s3_cred cred;
+		struct s3_place place;
+		char *region;
+
+		rc = s3_creds_get(h->creds, &cred, call);
+		if (rc)
+			return rc;
+		atomic_store(&h->source, cred.source);
+		http_reply_release(reply);
+		*reply = (struct http_reply){ 0 };
+		rc = look_up(h, r, &place, &region, call);
+		if (!rc)
+			rc = send_once(h, r, &place, region, &cred, reply, call);
+		more = !rc && s3_again(h, reply, &cred, &tried);
+		s3_place_release(&place);
+		free(region);
+		s3_cred_release(&cred);
+	} while (more);
 	return rc;
+}
+
+int s3_send_create(struct kb_handle *h, const struct s3_request *r, struct http_reply *reply, struct kb_call *call)
+{
+	struct s3_request q = *r;
+	int rc;
+
+	q.if_absent = q.if_absent && h->conditional && !atomic_load(&h->no_conditional);
+	rc = s3_send(h, &q, reply, call);
+	if (rc || !q.if_absent || reply->status != 501)
+		return rc;
+	atomic_store(&h->no_conditional, true);
+	s3_host->log(6, "the server does not know If-None-Match: objects are replaced");
+	http_reply_release(reply);
+	q.if_absent = false;
+	return s3_send(h, &q, reply, call);
 }

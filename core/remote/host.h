@@ -5,12 +5,14 @@
 #include "base/err.h"
 #include "kache/backend.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* One call of one operation. kb is first: kb_host.fail gets from it to err. */
 struct kache_call {
 	struct kb_call kb;
 	struct kache_error err;		/* text of the last failure, set with every status < 0 */
+	bool unasked;			/* it failed waiting for its turn: no word on the remote */
 };
 
 extern const struct kb_host kache_host;

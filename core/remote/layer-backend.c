@@ -3,14 +3,15 @@
 #include "remote/layer.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "remote/options.h"
+#include "remote/wait.h"
 
-#include <errno.h>
-#include <pthread.h>
+#include <inttypes.h>
 #include <stdlib.h>
-#include <time.h>
 
-enum { MAX_HANDLES = 32 };
+enum { MAX_HANDLES = 32, GRACE_MS = 250 };
 
 struct backend {
 	struct kache_module *m;
@@ -23,6 +24,7 @@ struct backend {
 	kb_handle *idle[MAX_HANDLES];
 	unsigned n_idle, n_open, max_open;
 	kb_handle *shared;
+	atomic_bool overstayed;		/* it has been said */
 };
 
 static int judge(const struct backend *b, struct kache_call *call, int rc)
@@ -59,16 +61,18 @@ static int open_handle(struct backend *b, struct kb_limits *limits, struct kache
 	return rc;
 }
 
-static int wait_for_handle(struct backend *b, struct kache_call *call)
+/* Under the lock: an idle handle, or leave to open one more (*out stays NULL). */
+static int reserve(struct backend *b, struct kache_call *call, kb_handle **out)
 {
-	struct timespec until = {
-		.tv_sec = (time_t)(call->kb.deadline_ns / 1000000000u), .tv_nsec = (long)(call->kb.deadline_ns % 1000000000u),
-	};
+	int rc = KB_OK;
 
-	while (!b->n_idle && b->n_open >= b->max_open)
-		if (pthread_cond_timedwait(&b->freed, &b->lock, &until) == ETIMEDOUT)
-			return kache_call_fail(call, KB_E_TIMEOUT, "no connection became free in time");
-	return KB_OK;
+	while (!b->n_idle && b->n_open >= b->max_open && !rc)
+		rc = kache_call_wait(call, &b->freed, &b->lock, "no connection became free in time");
+	if (!rc && b->n_idle)
+		*out = b->idle[--b->n_idle];
+	else if (!rc)
+		b->n_open++;
+	return rc;
 }
 
 static int acquire(struct backend *b, struct kache_call *call, kb_handle **out)
@@ -76,17 +80,12 @@ static int acquire(struct backend *b, struct kache_call *call, kb_handle **out)
 	struct kb_limits limits;
 	int rc;
 
-	if (b->m->be.threads == KB_THREADS_SERIAL)
-		pthread_mutex_lock(&b->m->serial);
+	call->unasked = false;
 	*out = b->shared;
 	if (*out)
-		return KB_OK;
+		return kache_module_enter(b->m, call);
 	pthread_mutex_lock(&b->lock);
-	rc = wait_for_handle(b, call);
-	if (!rc && b->n_idle)
-		*out = b->idle[--b->n_idle];
-	else if (!rc)
-		b->n_open++;
+	rc = reserve(b, call, out);
 	pthread_mutex_unlock(&b->lock);
 	if (rc || *out)
 		return rc;
@@ -102,14 +101,25 @@ static int acquire(struct backend *b, struct kache_call *call, kb_handle **out)
 
 static void release(struct backend *b, kb_handle *h)
 {
-	if (b->m->be.threads == KB_THREADS_SERIAL)
-		pthread_mutex_unlock(&b->m->serial);
+	kache_module_leave(b->m);
 	if (h == b->shared)
 		return;
 	pthread_mutex_lock(&b->lock);
 	b->idle[b->n_idle++] = h;
 	pthread_cond_signal(&b->freed);
 	pthread_mutex_unlock(&b->lock);
+}
+
+/* A call runs in its caller's thread and can't be stopped from outside: a backend that does not keep to its time makes
+ * everybody wait. All that is left is to say whose fault that is, once. */
+static void watch(struct backend *b, const struct kache_call *call, const char *op)
+{
+	uint64_t now = kache_now_mono(), end = call->kb.deadline_ns;
+
+	if (now < end + (uint64_t)GRACE_MS * 1000000 || atomic_exchange(&b->overstayed, true))
+		return;
+	kache_warn("%s %s: %s returned %" PRIu64 " ms after its time was over: a fault of this backend", b->m->be.name,
+		   b->m->be.version, op, (now - end) / 1000000);
 }
 
 static int missing(const struct backend *b, struct kache_call *call, const char *op)
@@ -131,6 +141,7 @@ static int missing(const struct backend *b, struct kache_call *call, const char 
 	kache_host_speaker(b->m->be.name); \
 	rc = judge(b, call, b->m->be.op(h, __VA_ARGS__)); \
 	kache_host_speaker(NULL); \
+	watch(b, call, #op); \
 	release(b, h); \
 	return rc; \
 } while (0)
@@ -173,12 +184,14 @@ static void close_layer(struct kache_remote *r)
 {
 	struct backend *b = r->ctx;
 
+	kache_module_enter(b->m, NULL);
 	kache_host_speaker(b->m->be.name);
 	if (b->shared)
 		b->m->be.close(b->shared);
 	while (b->n_idle)
 		b->m->be.close(b->idle[--b->n_idle]);
 	kache_host_speaker(NULL);
+	kache_module_leave(b->m);
 	pthread_cond_destroy(&b->freed);
 	pthread_mutex_destroy(&b->lock);
 	kache_options_free(b->conf);
@@ -194,20 +207,20 @@ int kache_layer_backend(struct kache_module *m, kb_conf *conf, struct kb_limits 
 {
 	struct backend *b = kache_calloc(1, sizeof *b);
 	struct kache_remote *r = kache_layer_new(&ops, NULL, b);
-	pthread_condattr_t attr;
 	kb_handle *h;
 	int rc;
 
 	b->m = m;
 	b->conf = conf;
 	pthread_mutex_init(&b->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&b->freed, &attr);
-	pthread_condattr_destroy(&attr);
-	rc = m->be.check ? judge(b, call, m->be.check(conf, &call->kb)) : KB_OK;
-	if (!rc)
-		rc = open_handle(b, limits, call, &h);
+	kache_cond_init(&b->freed);
+	rc = kache_module_enter(m, call);
+	if (!rc) {
+		rc = m->be.check ? judge(b, call, m->be.check(conf, &call->kb)) : KB_OK;
+		if (!rc)
+			rc = open_handle(b, limits, call, &h);
+		kache_module_leave(m);
+	}
 	if (rc) {
 		kache_remote_close(r);
 		return rc < 0 ? rc : KB_E_BUG;

@@ -22,7 +22,13 @@ struct breaker {
 	const char *who;		/* the remote's URL */
 	unsigned failures, pauses;
 	uint64_t until, writes_until;	/* mono ns */
-	bool trial;			/* one call is finding out */
+	bool trial, write_trial;	/* one call is finding out */
+	char write_error[KACHE_ERROR_MAX];	/* why writes are stopped: last_error may be of a read */
+};
+
+/* What a call that got through is: the one that finds out whether the remote, or writing, works again. */
+struct pass {
+	bool write, trial, write_trial;
 };
 
 static uint64_t now(const struct breaker *b)
@@ -30,32 +36,30 @@ static uint64_t now(const struct breaker *b)
 	return b->health->clock ? b->health->clock() : kache_now_mono();
 }
 
-static int refuse(struct breaker *b, struct kache_call *call, uint64_t until)
+static int refuse(struct breaker *b, struct kache_call *call, uint64_t until, const char *why)
 {
 	uint64_t t = now(b), s = until > t ? (until - t) / 1000000000 + 1 : 1;
 
-	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s,
-			       b->health->last_error);
+	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s, why);
 }
 
 /* May this call go through? */
-static int before(struct breaker *b, bool write, bool *trial, struct kache_call *call)
+static int before(struct breaker *b, struct pass *p, struct kache_call *call)
 {
+	const struct kache_health *h = b->health;
 	int rc = KB_OK;
 
-	*trial = false;
+	call->unasked = false;
 	pthread_mutex_lock(&b->health->lock);
-	if (b->health->state != KACHE_HEALTH_OK) {
-		if (b->trial || now(b) < b->until)
-			rc = refuse(b, call, b->until);
-		else
-			*trial = b->trial = true;
-	}
-	if (!rc && write && b->health->writes_disabled) {
-		if (now(b) < b->writes_until)
-			rc = refuse(b, call, b->writes_until);
-		else
-			b->health->writes_disabled = false;
+	p->trial = h->state != KACHE_HEALTH_OK;
+	p->write_trial = p->write && h->writes_disabled;
+	if (p->trial && (b->trial || now(b) < b->until))
+		rc = refuse(b, call, b->until, h->last_error);
+	else if (p->write_trial && (b->write_trial || now(b) < b->writes_until))
+		rc = refuse(b, call, b->writes_until, b->write_error);
+	if (!rc) {	/* only now: a trial that was refused would never end */
+		b->trial |= p->trial;
+		b->write_trial |= p->write_trial;
 	}
 	pthread_mutex_unlock(&b->health->lock);
 	return rc;
@@ -67,23 +71,31 @@ static void note_error(struct breaker *b, const char *text)
 	b->health->last_error_s = kache_now_real() / 1000000000;
 }
 
-static void open_for(struct breaker *b, enum kache_health_state state, uint64_t pause_s, const char *text)
+/* Clients that failed together are not to come back together. */
+static uint64_t end_of_pause(const struct breaker *b, uint64_t pause_s)
 {
 	uint64_t noise = (now(b) * 0x9e3779b97f4a7c15u >> 40) % 1000;
 
+	return now(b) + pause_s * 1000000000 + pause_s * noise * 250000;
+}
+
+static void open_for(struct breaker *b, enum kache_health_state state, uint64_t pause_s, const char *text)
+{
 	if (b->health->state == KACHE_HEALTH_OK) {
 		b->health->outages++;
 		kache_warn("remote %s: %s; leaving it alone for a while", b->who, text);
 	}
 	b->health->state = state;
-	/* Clients that failed together are not to come back together. */
-	b->until = now(b) + pause_s * 1000000000 + pause_s * noise * 250000;
+	b->until = end_of_pause(b, pause_s);
 }
 
-static void count(struct breaker *b, unsigned weight, uint32_t retry_after_ms, const char *text)
+static void count(struct breaker *b, const struct pass *p, unsigned weight, uint32_t retry_after_ms, const char *text)
 {
 	uint64_t pause = FIRST_PAUSE_S;
 
+	/* What was under way when the others failed tells nothing new: only a trial makes the pause longer. */
+	if (b->health->state != KACHE_HEALTH_OK && !p->trial)
+		return;
 	b->failures += weight;
 	if (b->failures < FAILURES && b->health->state == KACHE_HEALTH_OK)
 		return;
@@ -95,46 +107,63 @@ static void count(struct breaker *b, unsigned weight, uint32_t retry_after_ms, c
 	open_for(b, KACHE_HEALTH_GIVEN_UP, pause < LONGEST_PAUSE_S ? pause : LONGEST_PAUSE_S, text);
 }
 
+/* Will the server be ready only when this call's time is over? Then each further call would be in vain as well. */
+static bool too_late(const struct kache_call *call)
+{
+	return kache_now_mono() + (uint64_t)call->kb.retry_after_ms * 1000000 >= call->kb.deadline_ns;
+}
+
 static void stop_writes(struct breaker *b, const char *text)
 {
 	if (!b->health->writes_disabled)
 		kache_warn("remote %s: %s; nothing more is sent for a while", b->who, text);
 	b->health->writes_disabled = true;
-	b->writes_until = now(b) + (uint64_t)LONGEST_PAUSE_S * 1000000000;
+	b->writes_until = end_of_pause(b, LONGEST_PAUSE_S);
+	snprintf(b->write_error, sizeof b->write_error, "%s", text);
 }
 
-static void recovered(struct breaker *b)
+static void recovered(struct breaker *b, const struct pass *p)
 {
+	if (b->health->state == KACHE_HEALTH_DISABLED && !p->trial)
+		return;		/* begun before, and luckier: the reason has not gone away */
 	if (b->health->state != KACHE_HEALTH_OK)
 		kache_info("remote %s: works again", b->who);
 	b->health->state = KACHE_HEALTH_OK;
 	b->failures = b->pauses = 0;
 }
 
-static int after(struct breaker *b, bool write, bool trial, struct kache_call *call, int rc)
+static void written(struct breaker *b)
+{
+	if (b->health->writes_disabled)
+		kache_info("remote %s: can be written again", b->who);
+	b->health->writes_disabled = false;
+}
+
+static void judge(struct breaker *b, const struct pass *p, struct kache_call *call, int rc)
 {
 	const char *text = call->err.text;
 
-	pthread_mutex_lock(&b->health->lock);
-	if (trial)
-		b->trial = false;
-	if (rc < 0 && rc != KB_E_CANCELLED && rc != KB_E_LOCAL && rc != KB_E_TOOBIG)
-		note_error(b, text);
 	switch (rc) {
 	case KB_E_TRANSIENT:
+		count(b, p, 1, 0, text);
+		break;
 	case KB_E_THROTTLED:
-		count(b, 1, call->kb.retry_after_ms, text);
+		count(b, p, call->kb.retry_after_ms && too_late(call) ? FAILURES : 1, call->kb.retry_after_ms, text);
 		break;
 	case KB_E_TIMEOUT:	/* a build that waits for a look-up is to lose its time once */
-		count(b, write ? 2 : FAILURES, 0, text);
+		count(b, p, p->write ? 2 : FAILURES, 0, text);
 		break;
 	case KB_E_AUTH:
-		if (write)	/* reads may still be allowed */
+		/* Reads may still be allowed, and it is there to say no. */
+		if (p->write && b->health->state != KACHE_HEALTH_DISABLED) {
+			recovered(b, p);
 			stop_writes(b, text);
-		else
+		} else {
 			open_for(b, KACHE_HEALTH_DISABLED, LONGEST_PAUSE_S, text);
+		}
 		break;
 	case KB_E_NOSPACE:
+		recovered(b, p);
 		stop_writes(b, text);
 		break;
 	case KB_E_CONFIG:
@@ -143,9 +172,26 @@ static int after(struct breaker *b, bool write, bool trial, struct kache_call *c
 		break;
 	case KB_E_CANCELLED:
 	case KB_E_LOCAL:
+	case KB_E_UNSUPPORTED:
 		break;		/* says nothing of the remote */
 	default:
-		recovered(b);
+		recovered(b, p);
+		if (p->write && rc >= 0)
+			written(b);
+	}
+}
+
+static int after(struct breaker *b, const struct pass *p, struct kache_call *call, int rc)
+{
+	pthread_mutex_lock(&b->health->lock);
+	if (p->trial)
+		b->trial = false;
+	if (p->write_trial)
+		b->write_trial = false;
+	if (!call->unasked || rc >= 0) {
+		if (rc < 0 && rc != KB_E_CANCELLED && rc != KB_E_LOCAL && rc != KB_E_TOOBIG && rc != KB_E_UNSUPPORTED)
+			note_error(b, call->err.text);
+		judge(b, p, call, rc);
 	}
 	pthread_mutex_unlock(&b->health->lock);
 	return rc;
@@ -158,9 +204,9 @@ static const bool writes[] = {
 #define REMOTE_OP(name, params, args) \
 	static int breaker_##name params \
 	{ \
-		bool trial; \
-		int rc = before(r->ctx, writes[KACHE_REMOTE_##name], &trial, call); \
-		return rc ? rc : after(r->ctx, writes[KACHE_REMOTE_##name], trial, call, kache_forward_##name args); \
+		struct pass p = { .write = writes[KACHE_REMOTE_##name] }; \
+		int rc = before(r->ctx, &p, call); \
+		return rc ? rc : after(r->ctx, &p, call, kache_forward_##name args); \
 	}
 #include "remote/ops.def"
 #undef REMOTE_OP

@@ -5,17 +5,13 @@
 #include "remote/layer.h"
 
 #include "base/buf.h"
+#include "remote/wait.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-enum { SLICE_MS = 50 };		/* how often a waiting thread looks for its cancellation */
 
 struct flight {
-	bool put, over;
+	bool put, over, unasked;
 	int rc;
 	uint32_t retry_after_ms;
 	struct kache_error err;
@@ -69,34 +65,12 @@ static void end(struct coalesce *c, struct flight *f, struct kache_call *call, i
 	*at = f->next;
 	f->over = true;
 	f->rc = rc;
+	f->unasked = call->unasked;
 	f->err = call->err;
 	f->retry_after_ms = call->kb.retry_after_ms;
 	pthread_cond_broadcast(&c->landed);
 	release(f);
 	pthread_mutex_unlock(&c->lock);
-}
-
-/* Under the lock: until the flight is over. KB_OK, or why this caller waits no longer. */
-static int wait_for(struct coalesce *c, struct flight *f, struct kache_call *call)
-{
-	while (!f->over) {
-		struct pollfd p = { .fd = call->kb.cancel_fd, .events = POLLIN };
-		struct timespec t;
-		uint64_t ns;
-
-		if (p.fd >= 0 && poll(&p, 1, 0) > 0)
-			return kache_call_fail(call, KB_E_CANCELLED, "cancelled");
-		clock_gettime(CLOCK_MONOTONIC, &t);
-		ns = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-		if (ns >= call->kb.deadline_ns)
-			return kache_call_fail(call, KB_E_TIMEOUT, "another thread's request did not end in time");
-		ns += (uint64_t)SLICE_MS * 1000000;
-		if (ns > call->kb.deadline_ns)
-			ns = call->kb.deadline_ns;
-		t = (struct timespec){ .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
-		pthread_cond_timedwait(&c->landed, &c->lock, &t);
-	}
-	return KB_OK;
 }
 
 /* Joins a flight if there is one. True with *rc if the caller has its answer by it; else *mine may be its own to
@@ -113,15 +87,18 @@ static bool join(struct coalesce *c, struct kb_key key, bool put, struct flight 
 		*mine = begin(c, key, put);
 	} else {
 		f->users++;
-		*rc = wait_for(c, f, call);
+		*rc = KB_OK;
+		while (!f->over && !*rc)
+			*rc = kache_call_wait(call, &c->landed, &c->lock, "another thread's request did not end in time");
 		answered = *rc || f->rc == KB_MISS || f->rc < 0 || put;
 		/* Its leader's own time or patience was over, not the remote's answer. */
-		if (!*rc && (f->rc == KB_E_CANCELLED || f->rc == KB_E_TIMEOUT || f->rc == KB_E_LOCAL))
+		if (!*rc && (f->rc == KB_E_CANCELLED || f->rc == KB_E_TIMEOUT || f->rc == KB_E_LOCAL || f->unasked))
 			answered = false;
 		else if (!*rc && answered) {
 			*rc = put && f->rc == KB_OK ? KB_EXISTS : f->rc;
 			call->err = f->err;
 			call->kb.retry_after_ms = f->retry_after_ms;
+			call->unasked = true;	/* one failure is not to count as many */
 		}
 		release(f);
 	}
@@ -176,12 +153,8 @@ static const struct kache_remote_ops ops = {
 struct kache_remote *kache_layer_coalesce(struct kache_remote *next)
 {
 	struct coalesce *c = kache_calloc(1, sizeof *c);
-	pthread_condattr_t attr;
 
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->landed, &attr);
-	pthread_condattr_destroy(&attr);
+	kache_cond_init(&c->landed);
 	return kache_layer_new(&ops, next, c);
 }

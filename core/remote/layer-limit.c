@@ -1,106 +1,115 @@
-/* At most so many operations at the same time, and so many begun per second. Below the retry layer: a sleeping
- * repetition holds no place. */
+/* At most so many operations at the same time, and so many begun per second; who came first goes first. Below the
+ * retry layer: a sleeping repetition holds no place. */
 #include "config.h"
 #include "remote/layer.h"
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "remote/wait.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
-enum { SLICE_MS = 50 };
+struct waiter {
+	pthread_cond_t turn;
+	bool granted;
+	struct waiter *next;
+};
 
 struct limit {
 	pthread_mutex_t lock;
-	pthread_cond_t freed;
 	unsigned most, busy;
+	struct waiter *first, **last;
 	uint64_t interval_ns, next_ns;	/* between two beginnings; 0: no rate */
 };
 
-static bool cancelled(const struct kache_call *call)
+static void dequeue(struct limit *l, const struct waiter *w)
 {
-	struct pollfd p = { .fd = call->kb.cancel_fd, .events = POLLIN };
+	struct waiter **at = &l->first;
 
-	return p.fd >= 0 && poll(&p, 1, 0) > 0;
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (l->last == &w->next)
+		l->last = at;
 }
 
-/* Under the lock: this operation's turn by the rate, taken now and waited for afterwards. */
-static int take_turn(struct limit *l, struct kache_call *call, uint64_t *at)
+/* Under the lock. Hands the place on to the first who waits, so that nobody slips in before it. */
+static void give_back(struct limit *l)
 {
-	uint64_t now = kache_now_mono();
+	struct waiter *w = l->first;
 
-	*at = now;
-	if (!l->interval_ns)
-		return KB_OK;
-	if (l->next_ns > now)
-		*at = l->next_ns;
-	if (*at >= call->kb.deadline_ns)
-		return kache_call_fail(call, KB_E_THROTTLED, "the rate that is set for this remote does not allow it in time");
-	l->next_ns = *at + l->interval_ns;
-	return KB_OK;
-}
-
-static int sleep_until(uint64_t at, struct kache_call *call)
-{
-	for (;;) {
-		struct pollfd p = { .fd = call->kb.cancel_fd, .events = POLLIN };
-		uint64_t now = kache_now_mono();
-
-		if (now >= at)
-			return KB_OK;
-		if (poll(&p, 1, (int)((at - now) / 1000000 + 1)) > 0)
-			return kache_call_fail(call, KB_E_CANCELLED, "cancelled");
+	if (!w) {
+		l->busy--;
+		return;
 	}
+	dequeue(l, w);
+	w->granted = true;
+	pthread_cond_signal(&w->turn);
 }
 
-static int enter(struct limit *l, struct kache_call *call)
+/* Under the lock: a place. */
+static int take_place(struct limit *l, struct kache_call *call)
 {
-	uint64_t at;
+	struct waiter w = { .granted = false };
 	int rc = KB_OK;
 
-	pthread_mutex_lock(&l->lock);
-	while (!rc && l->busy >= l->most) {
-		uint64_t until = kache_now_mono() + (uint64_t)SLICE_MS * 1000000;
-		struct timespec t;
-
-		if (until > call->kb.deadline_ns)
-			until = call->kb.deadline_ns;
-		t = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
-		pthread_cond_timedwait(&l->freed, &l->lock, &t);
-		if (l->busy < l->most)
-			break;
-		if (cancelled(call))
-			rc = kache_call_fail(call, KB_E_CANCELLED, "cancelled");
-		else if (kache_now_mono() >= call->kb.deadline_ns)
-			rc = kache_call_fail(call, KB_E_TIMEOUT, "%u operations are under way and none ended in time", l->most);
-	}
-	if (!rc)
-		rc = take_turn(l, call, &at);
-	if (!rc)
+	if (l->busy < l->most) {
 		l->busy++;
-	pthread_mutex_unlock(&l->lock);
-	if (rc)
-		return rc;
-	rc = sleep_until(at, call);
-	if (rc) {
-		pthread_mutex_lock(&l->lock);
-		l->busy--;
-		pthread_cond_signal(&l->freed);
-		pthread_mutex_unlock(&l->lock);
+		return KB_OK;
 	}
+	kache_cond_init(&w.turn);
+	*l->last = &w;
+	l->last = &w.next;
+	while (!w.granted && !rc)
+		rc = kache_call_wait(call, &w.turn, &l->lock, "its turn did not come in time: too many operations are under way (max-inflight)");
+	if (rc)
+		dequeue(l, &w);
+	pthread_cond_destroy(&w.turn);
 	return rc;
+}
+
+/* Under the lock: when this operation may begin by the rate; taken now and waited for afterwards. */
+static int take_turn(struct limit *l, struct kache_call *call, uint64_t *at)
+{
+	*at = kache_now_mono();
+	if (!l->interval_ns)
+		return KB_OK;
+	if (l->next_ns > *at)
+		*at = l->next_ns;
+	if (*at >= call->kb.deadline_ns) {
+		call->unasked = true;
+		return kache_call_fail(call, KB_E_THROTTLED, "the rate that is set for this remote does not allow it in time");
+	}
+	l->next_ns = *at + l->interval_ns;
+	return KB_OK;
 }
 
 static int leave(struct limit *l, int rc)
 {
 	pthread_mutex_lock(&l->lock);
-	l->busy--;
-	pthread_cond_signal(&l->freed);
+	give_back(l);
 	pthread_mutex_unlock(&l->lock);
 	return rc;
+}
+
+static int enter(struct limit *l, struct kache_call *call)
+{
+	uint64_t at = 0;
+	int rc;
+
+	call->unasked = false;
+	pthread_mutex_lock(&l->lock);
+	rc = take_place(l, call);
+	if (!rc) {
+		rc = take_turn(l, call, &at);
+		if (rc)
+			give_back(l);
+	}
+	pthread_mutex_unlock(&l->lock);
+	if (rc)
+		return rc;
+	rc = kache_call_sleep(call, at);
+	return rc ? leave(l, rc) : KB_OK;
 }
 
 #define REMOTE_OP(name, params, args) \
@@ -116,7 +125,6 @@ static void close_layer(struct kache_remote *r)
 {
 	struct limit *l = r->ctx;
 
-	pthread_cond_destroy(&l->freed);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
 }
@@ -131,13 +139,9 @@ static const struct kache_remote_ops ops = {
 struct kache_remote *kache_layer_limit(struct kache_remote *next, unsigned most, unsigned per_second)
 {
 	struct limit *l = kache_calloc(1, sizeof *l);
-	pthread_condattr_t attr;
 
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->freed, &attr);
-	pthread_condattr_destroy(&attr);
+	l->last = &l->first;
 	l->most = most ? most : 1;
 	l->interval_ns = per_second ? 1000000000u / per_second : 0;
 	return kache_layer_new(&ops, next, l);

@@ -5,10 +5,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "remote/wait.h"
 
-#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { FIRST_PAUSE_MS = 100, LONGEST_PAUSE_MS = 5000 };
 
@@ -28,26 +27,36 @@ static uint64_t pause_ms(unsigned attempt)
 	return full / 2 + noise % (full / 2 + 1);
 }
 
-/* False at once if cancelled. */
-static bool sleep_ms(uint64_t ms, int cancel_fd)
+/* A body that was damaged on its way may arrive whole the second time; one that lies there damaged does not. */
+static unsigned allowed(const struct retry *t, int rc)
 {
-	struct pollfd p = { .fd = cancel_fd, .events = POLLIN };	/* poll ignores fd -1 */
-
-	return poll(&p, 1, (int)ms) <= 0;
+	switch (rc) {
+	case KB_E_TRANSIENT:
+	case KB_E_THROTTLED:
+	case KB_E_TIMEOUT:
+		return t->retries;
+	case KB_E_CORRUPT:
+		return t->retries ? 1 : 0;
+	default:
+		return 0;
+	}
 }
 
-static bool again(const struct retry *t, struct kache_call *call, int rc, unsigned attempt, const char *op)
+/* Is it to be done again, now? *rc may become KB_E_CANCELLED. */
+static bool again(const struct retry *t, struct kache_call *call, int *rc, unsigned attempt, const char *op)
 {
-	uint64_t ms;
+	uint64_t ms, now = kache_now_mono();
 
-	if ((rc != KB_E_TRANSIENT && rc != KB_E_THROTTLED && rc != KB_E_TIMEOUT) || attempt >= t->retries)
+	if (attempt >= allowed(t, *rc))
 		return false;
-	ms = rc == KB_E_THROTTLED && call->kb.retry_after_ms ? call->kb.retry_after_ms : pause_ms(attempt);
-	if (kache_now_mono() + ms * 1000000 >= call->kb.deadline_ns)
+	ms = *rc == KB_E_THROTTLED && call->kb.retry_after_ms ? call->kb.retry_after_ms : pause_ms(attempt);
+	if (now + ms * 1000000 >= call->kb.deadline_ns)
 		return false;
 	kache_debug("remote: %s: %s; again in %llu ms", op, call->err.text, (unsigned long long)ms);
-	if (!sleep_ms(ms, call->kb.cancel_fd))
+	if (kache_call_sleep(call, now + ms * 1000000)) {
+		*rc = KB_E_CANCELLED;
 		return false;
+	}
 	call->kb.retry_after_ms = 0;
 	if (t->stats)
 		atomic_fetch_add(&t->stats->retries, 1);
@@ -59,7 +68,7 @@ static bool again(const struct retry *t, struct kache_call *call, int rc, unsign
 	{ \
 		for (unsigned attempt = 0;; attempt++) { \
 			int rc = kache_forward_##name args; \
-			if (!again(r->ctx, call, rc, attempt, #name)) \
+			if (!again(r->ctx, call, &rc, attempt, #name)) \
 				return rc; \
 		} \
 	}

@@ -6,10 +6,12 @@
 #include "base/strs.h"
 #include "remote/host.h"
 #include "remote/options.h"
+#include "remote/wait.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -184,12 +186,10 @@ static int load(const char *path, struct kache_module **out, struct kache_error 
 	m = kache_calloc(1, sizeof *m);
 	m->path = kache_strdup(path);
 	m->entry = enter;
-	pthread_mutex_init(&m->serial, NULL);
 	rc = check_table(m, be, err);
 	if (rc) {
 		free(m->opts);
 		free(m->path);
-		pthread_mutex_destroy(&m->serial);
 		free(m);
 		return rc;
 	}
@@ -220,4 +220,45 @@ int kache_module_load(const char *path, struct kache_module **out, struct kache_
 		rc = load(real, out, err);
 	pthread_mutex_unlock(&lock);
 	return rc;
+}
+
+/* ---- one call at a time ---- */
+
+static pthread_mutex_t serial_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t serial_freed;
+static pthread_once_t serial_once = PTHREAD_ONCE_INIT;
+
+static void serial_start(void)
+{
+	kache_cond_init(&serial_freed);
+}
+
+int kache_module_enter(struct kache_module *m, struct kache_call *call)
+{
+	int rc = KB_OK;
+
+	if (m->be.threads != KB_THREADS_SERIAL)
+		return KB_OK;
+	pthread_once(&serial_once, serial_start);
+	pthread_mutex_lock(&serial_lock);
+	while (m->busy && !rc) {
+		if (call)
+			rc = kache_call_wait(call, &serial_freed, &serial_lock, "the backend did one thing after the other, and this one's turn did not come in time");
+		else
+			pthread_cond_wait(&serial_freed, &serial_lock);
+	}
+	if (!rc)
+		m->busy = true;
+	pthread_mutex_unlock(&serial_lock);
+	return rc;
+}
+
+void kache_module_leave(struct kache_module *m)
+{
+	if (m->be.threads != KB_THREADS_SERIAL)
+		return;
+	pthread_mutex_lock(&serial_lock);
+	m->busy = false;
+	pthread_cond_broadcast(&serial_freed);
+	pthread_mutex_unlock(&serial_lock);
 }

@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "kache/backend.h"
 
-#include <pthread.h>
 #include <stdbool.h>
 
 struct kache_module {
@@ -17,7 +16,7 @@ struct kache_module {
 	size_t n_opts;
 	char *path;
 	kb_entry_fn *entry;
-	pthread_mutex_t serial;		/* held during a call where be.threads is KB_THREADS_SERIAL */
+	bool busy;			/* see kache_module_enter */
 	struct kache_module *next;
 };
 
@@ -31,5 +30,11 @@ int kache_module_trust(const char *path, struct kache_error *err);
 /* Loads and checks. The module belongs to the process. Thread-safe. KACHE_E_VERSION for another ABI
  * major, KACHE_E_INVALID, KACHE_E_NOENT. */
 int kache_module_load(const char *path, struct kache_module **out, struct kache_error *err);
+
+struct kache_call;
+/* Around every use of a module's slots: where it takes one call at a time (KB_THREADS_SERIAL), waits for the turn.
+ * KB_OK, or why the call waits no longer. call NULL: as long as it takes. */
+int kache_module_enter(struct kache_module *m, struct kache_call *call);
+void kache_module_leave(struct kache_module *m);
 
 #endif

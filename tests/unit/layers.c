@@ -1,231 +1,7 @@
 /* Each layer of a remote by itself, above a scripted backend. */
 #include "config.h"
 
-#include "base/buf.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "remote/layer.h"
-#include "remote/stream.h"
-#include "tap.h"
-
-#include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-/* ---- the backend: answers by a script, or keeps objects in memory ---- */
-
-enum { OBJECTS = 64, SCRIPT = 64 };
-
-struct fake {
-	pthread_mutex_t lock;
-	int script[SCRIPT];		/* what the next calls return */
-	unsigned n_script, calls;
-	unsigned hold_ms;
-	unsigned busy, most_busy;
-	uint64_t last_deadline;
-	struct {
-		char *name, *data;
-		size_t len;
-	} objects[OBJECTS];
-	uint64_t max_object;
-	uint32_t retry_after_ms;
-};
-
-static int enter(struct fake *f, struct kache_call *call)
-{
-	int rc = KB_OK;
-
-	pthread_mutex_lock(&f->lock);
-	f->busy++;
-	if (f->busy > f->most_busy)
-		f->most_busy = f->busy;
-	if (f->calls < f->n_script)
-		rc = f->script[f->calls];
-	f->calls++;
-	f->last_deadline = call->kb.deadline_ns;
-	call->kb.retry_after_ms = f->retry_after_ms;
-	pthread_mutex_unlock(&f->lock);
-	if (f->hold_ms)
-		usleep(f->hold_ms * 1000);
-	return rc;
-}
-
-static int leave(struct fake *f, int rc, struct kache_call *call)
-{
-	pthread_mutex_lock(&f->lock);
-	f->busy--;
-	pthread_mutex_unlock(&f->lock);
-	return rc < 0 ? kache_call_fail(call, rc, "scripted %s", kache_status_name(rc)) : rc;
-}
-
-static int slot(const struct fake *f, struct kb_key key)
-{
-	for (int i = 0; i < OBJECTS; i++)
-		if (f->objects[i].name && strlen(f->objects[i].name) == key.len && !memcmp(f->objects[i].name, key.name, key.len))
-			return i;
-	return -1;
-}
-
-static int fake_get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_call *call)
-{
-	struct fake *f = r->ctx;
-	int rc = enter(f, call), i;
-
-	pthread_mutex_lock(&f->lock);
-	i = slot(f, key);
-	if (!rc)
-		rc = i < 0 ? KB_MISS : sink->begin(sink, f->objects[i].len);
-	if (!rc)
-		rc = sink->write(sink, f->objects[i].data, f->objects[i].len);
-	pthread_mutex_unlock(&f->lock);
-	return leave(f, rc, call);
-}
-
-static int fake_put(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
-		    struct kache_call *call)
-{
-	struct fake *f = r->ctx;
-	int rc = enter(f, call), i;
-	size_t got;
-
-	(void)opts;
-	pthread_mutex_lock(&f->lock);
-	i = slot(f, key);
-	for (int k = 0; i < 0 && k < OBJECTS; k++)
-		if (!f->objects[k].name)
-			i = k;
-	if (!rc && f->max_object && src->size > f->max_object)
-		rc = KB_E_TOOBIG;
-	if (!rc && i >= 0) {
-		free(f->objects[i].name);
-		free(f->objects[i].data);
-		f->objects[i].name = kache_strndup(key.name, key.len);
-		f->objects[i].data = kache_alloc(src->size + 1);
-		f->objects[i].len = 0;
-		src->rewind(src);
-		while (f->objects[i].len < src->size &&
-		       !src->read(src, f->objects[i].data + f->objects[i].len, src->size - f->objects[i].len, &got) && got)
-			f->objects[i].len += got;
-	}
-	pthread_mutex_unlock(&f->lock);
-	return leave(f, rc, call);
-}
-
-static int fake_head(struct kache_remote *r, struct kb_key key, struct kb_stat *st, struct kache_call *call)
-{
-	int rc = enter(r->ctx, call);
-
-	if (!rc)
-		rc = slot(r->ctx, key) < 0 ? KB_MISS : KB_OK;
-	*st = (struct kb_stat){ .size = 1 };
-	return leave(r->ctx, rc, call);
-}
-
-static int fake_del(struct kache_remote *r, struct kb_key key, struct kache_call *call)
-{
-	struct fake *f = r->ctx;
-	int rc = enter(f, call), i = slot(f, key);
-
-	if (!rc && i >= 0) {
-		free(f->objects[i].name);
-		f->objects[i].name = NULL;
-		free(f->objects[i].data);
-		f->objects[i].data = NULL;
-	}
-	return leave(f, rc, call);
-}
-
-static int fake_list(struct kache_remote *r, struct kb_key prefix, kache_remote_each *each, void *arg, struct kache_call *call)
-{
-	struct fake *f = r->ctx;
-	int rc = enter(f, call);
-
-	(void)prefix;
-	for (int i = 0; !rc && i < OBJECTS; i++)
-		if (f->objects[i].name)
-			rc = each(arg, (struct kb_key){ f->objects[i].name, strlen(f->objects[i].name) }, NULL);
-	return leave(f, rc, call);
-}
-
-static int fake_ping(struct kache_remote *r, struct kb_limits *limits, struct kache_call *call)
-{
-	(void)limits;
-	return leave(r->ctx, enter(r->ctx, call), call);
-}
-
-static void fake_close(struct kache_remote *r)
-{
-	struct fake *f = r->ctx;
-
-	for (int i = 0; i < OBJECTS; i++) {
-		free(f->objects[i].name);
-		free(f->objects[i].data);
-	}
-	memset(f->objects, 0, sizeof f->objects);
-}
-
-static const struct kache_remote_ops fake_ops = {
-	.layer = "fake", .close = fake_close, .get = fake_get, .put = fake_put, .head = fake_head, .del = fake_del,
-	.list = fake_list, .ping = fake_ping,
-};
-
-static struct fake fake;
-
-static struct kache_remote *backend(const int *script, unsigned n)
-{
-	fake = (struct fake){ .lock = PTHREAD_MUTEX_INITIALIZER, .n_script = n };
-	if (n)
-		memcpy(fake.script, script, n * sizeof *script);
-	return kache_layer_new(&fake_ops, NULL, &fake);
-}
-#define BACKEND(...) backend((const int[]){ __VA_ARGS__ }, sizeof((const int[]){ __VA_ARGS__ }) / sizeof(int))
-
-/* ---- asking ---- */
-
-static struct kache_call call;
-static struct kache_buf got;
-
-static void fresh_call(unsigned ms)
-{
-	kache_call_init(&call, kache_now_mono() + (uint64_t)ms * 1000000, -1);
-}
-
-static struct kb_key key_of(const char *s)
-{
-	return (struct kb_key){ s, strlen(s) };
-}
-
-static int ask(struct kache_remote *r, const char *key)
-{
-	struct kache_mem_sink sink;
-
-	fresh_call(2000);
-	kache_mem_sink_init(&sink, &got, 64 << 20);
-	return kache_remote_get(r, key_of(key), &sink.kb, &call);
-}
-
-static int give(struct kache_remote *r, const char *key, const void *data, size_t len, uint32_t flags)
-{
-	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = flags };
-	struct kache_mem_source src;
-
-	fresh_call(2000);
-	kache_mem_source_init(&src, data, len);
-	return kache_remote_put(r, key_of(key), &src.kb, &opts, &call);
-}
-
-static uint64_t clock_now = 1000000000;
-
-static uint64_t test_clock(void)
-{
-	return clock_now;
-}
-
-static void pass(unsigned s)
-{
-	clock_now += (uint64_t)s * 1000000000;
-}
+#include "layers-fake.h"
 
 /* ---- breaker ---- */
 
@@ -235,6 +11,88 @@ static struct kache_remote *with_breaker(struct kache_remote *next)
 {
 	health = (struct kache_health){ .lock = PTHREAD_MUTEX_INITIALIZER, .clock = test_clock };
 	return kache_layer_breaker(next, &health, "test:");
+}
+
+static struct kache_remote *under_test;
+
+static void ask_meanwhile(void)
+{
+	struct kache_call saved = call;
+
+	ask(under_test, "k");
+	call = saved;
+}
+
+/* Who finds out, and what that says. */
+static void breaker_trials(void)
+{
+	struct kache_remote *r = with_breaker(BACKEND(KB_E_AUTH, KB_E_TIMEOUT, KB_MISS));
+
+	give(r, "a", "x", 1, 0);
+	ask(r, "k");
+	pass(8);
+	ok(give(r, "a", "x", 1, 0) < 0 && fake.calls == 2, "a write that is stopped is no trial of the remote");
+	ok(ask(r, "k") == KB_MISS && health.state == KACHE_HEALTH_OK, "and does not keep others from trying");
+	kache_remote_close(r);
+
+	r = under_test = with_breaker(BACKEND(KB_E_TIMEOUT, KB_E_TRANSIENT));
+	ask(r, "k");
+	pass(8);
+	fake.meanwhile = ask_meanwhile;
+	ask(r, "k");
+	ok(fake.calls == 2, "while one tries the others do not");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_TIMEOUT, KB_E_UNSUPPORTED, KB_E_LOCAL, KB_E_CANCELLED, KB_OK));
+	ask(r, "k");
+	pass(8);
+	for (int i = 0; i < 3; i++)
+		ask(r, "k");
+	ok(health.state == KACHE_HEALTH_GIVEN_UP && fake.calls == 4, "what never reached it does not end an outage, nor prolong it");
+	ok(give(r, "a", "x", 1, 0) == KB_OK && health.state == KACHE_HEALTH_OK, "a write does");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_AUTH, KB_E_AUTH, KB_OK));
+	give(r, "a", "x", 1, 0);
+	ask(r, "k");
+	pass(400);
+	ok(health.state == KACHE_HEALTH_DISABLED && give(r, "a", "x", 1, 0) == KB_OK, "both stopped: both come back by one write that is accepted");
+	ok(health.state == KACHE_HEALTH_OK && !health.writes_disabled, "at once");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_NOSPACE, KB_E_NOSPACE));
+	give(r, "a", "x", 1, 0);
+	pass(400);
+	give(r, "b", "x", 1, 0);
+	ok(give(r, "c", "x", 1, 0) == KB_E_TRANSIENT && fake.calls == 2, "a full server is tried by one write after the pause");
+	ok(strstr(call.err.text, "scripted no space") != NULL, "and the text is that of the write: %s", call.err.text);
+	kache_remote_close(r);
+}
+
+/* Calls that were under way already, or that failed for want of a turn. */
+static void breaker_bystanders(void)
+{
+	struct kache_remote *r = under_test = with_breaker(BACKEND(KB_E_TRANSIENT, KB_E_TIMEOUT, KB_MISS));
+
+	fake.meanwhile = ask_meanwhile;
+	ask(r, "k");
+	ok(health.state == KACHE_HEALTH_GIVEN_UP, "one call fails during another");
+	pass(8);
+	ok(ask(r, "k") == KB_MISS, "which fails then too, and makes the pause no longer");
+	kache_remote_close(r);
+
+	r = under_test = with_breaker(BACKEND(KB_MISS, KB_E_BUG));
+	fake.meanwhile = ask_meanwhile;
+	ask(r, "k");
+	ok(health.state == KACHE_HEALTH_DISABLED, "a call that went well before does not clear a backend that is faulty");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_TIMEOUT, KB_E_THROTTLED, KB_E_THROTTLED, KB_E_THROTTLED, KB_E_THROTTLED, KB_E_THROTTLED));
+	fake.unasked = true;
+	for (int i = 0; i < 6; i++)
+		ask(r, "k");
+	ok(fake.calls == 6 && health.state == KACHE_HEALTH_OK, "waiting in vain for our own turn is not held against the remote");
+	kache_remote_close(r);
 }
 
 static void breaker(void)
@@ -269,9 +127,10 @@ static void breaker(void)
 	fake.retry_after_ms = 60000;
 	for (int i = 0; i < 5; i++)
 		ask(r, "k");
+	ok(fake.calls == 1, "a server that says when, and that is too late for this call, is left alone at once");
 	pass(40);
 	ask(r, "k");
-	ok(fake.calls == 5, "a server that says when is left alone until then");
+	ok(fake.calls == 1, "until then");
 	kache_remote_close(r);
 
 	r = with_breaker(BACKEND(KB_OK, KB_E_AUTH));
@@ -294,9 +153,50 @@ static void breaker(void)
 		give(r, "k", "x", 1, 0);
 	ok(health.state == KACHE_HEALTH_OK, "what is not the remote's fault does not count");
 	kache_remote_close(r);
+	breaker_trials();
+	breaker_bystanders();
 }
 
 /* ---- negative ---- */
+
+static void put_meanwhile(void)
+{
+	struct kache_call saved = call;
+
+	fake.n_script = 0;	/* the look-up has its answer already */
+	give(under_test, "k", "data", 4, 0);
+	call = saved;
+}
+
+/* Against changes of our own. */
+static void negative_changes(void)
+{
+	struct kache_remote *r = under_test = kache_layer_negative(BACKEND(KB_MISS), 60000, test_clock);
+
+	fake.meanwhile = put_meanwhile;
+	ok(ask(r, "k") == KB_MISS, "a look-up overtaken by a put finds nothing");
+	ok(ask(r, "k") == KB_OK, "but that is not remembered");
+	kache_remote_close(r);
+
+	r = kache_layer_negative(BACKEND(KB_E_CORRUPT, KB_EXISTS), 60000, test_clock);
+	ask(r, "bad");
+	give(r, "bad", "data", 4, KB_PUT_IF_ABSENT);
+	ok(ask(r, "bad") == KB_MISS && fake.calls == 2, "what is damaged and can't be replaced stays blocked");
+	kache_remote_del(r, key_of("bad"), &call);
+	give(r->next, "bad", "data", 4, 0);
+	ok(ask(r, "bad") == KB_OK, "until it is deleted");
+	kache_remote_close(r);
+
+	r = kache_layer_negative(BACKEND(KB_MISS, KB_E_TIMEOUT, KB_MISS, KB_E_AUTH), 60000, test_clock);
+	ask(r, "k");
+	give(r, "k", "data", 4, 0);
+	ask(r, "k");
+	ok(fake.calls == 3, "a put without an answer may have arrived: asked again");
+	give(r, "k", "data", 4, 0);
+	ask(r, "k");
+	ok(fake.calls == 4, "one that was refused has not");
+	kache_remote_close(r);
+}
 
 static void negative(void)
 {
@@ -330,6 +230,7 @@ static void negative(void)
 	ask(r, "k");
 	ok(fake.calls == 2, "a time of zero remembers nothing");
 	kache_remote_close(r);
+	negative_changes();
 }
 
 /* ---- coalesce and limit: several threads ---- */
@@ -391,6 +292,41 @@ static void coalesce(void)
 	fake.hold_ms = 50;
 	ok(together(r, "k", false, 8, KB_MISS) >= 1, "one thread's lack of time is not the others' answer");
 	kache_remote_close(r);
+	r = with_breaker(kache_layer_coalesce(BACKEND(KB_E_TRANSIENT, KB_MISS, KB_MISS, KB_MISS, KB_MISS, KB_MISS, KB_MISS, KB_MISS)));
+	fake.hold_ms = 100;
+	together(r, "k", false, 8, KB_E_TRANSIENT);
+	ok(health.state == KACHE_HEALTH_OK, "one failure that many share counts once");
+	kache_remote_close(r);
+}
+
+static void limit_fairness(void)
+{
+	static const char *const keys[] = { "0", "1", "2", "3", "4", "5" };
+	enum { N = sizeof keys / sizeof *keys };
+	struct kache_remote *r = kache_layer_limit(backend(NULL, 0), 1, 0);
+	struct thread t[N];
+
+	fake.hold_ms = 50 * N;	/* the first one, until all are there */
+	for (unsigned i = 0; i < N; i++) {
+		t[i] = (struct thread){ .r = r, .key = keys[i] };
+		pthread_create(&t[i].id, NULL, thread_main, &t[i]);
+		usleep(30000);
+		fake.hold_ms = 0;
+	}
+	for (unsigned i = 0; i < N; i++)
+		pthread_join(t[i].id, NULL);
+	is_str(fake.order, "012345", "who came first goes first");
+	fresh_call(1);
+	call.unasked = true;
+	ok(ask(r, "k") == KB_MISS && !call.unasked, "and all places are given back");
+	kache_remote_close(r);
+
+	r = kache_layer_limit(backend(NULL, 0), 4, 1);
+	ask(r, "k");
+	fresh_call(20);
+	ok(kache_remote_del(r, key_of("k"), &call) == KB_E_THROTTLED && call.unasked && fake.calls == 1,
+	   "a turn by the rate that comes too late is not waited for");
+	kache_remote_close(r);
 }
 
 static void limit(void)
@@ -415,7 +351,7 @@ static void limit(void)
 		kache_call_init(&call, kache_now_mono() + 5000000000u, pipe_fd[0]);
 		ok(kache_remote_head(r, key_of("k"), &st, &call) == KB_E_CANCELLED, "who waits for a place can be cancelled");
 		kache_call_init(&call, kache_now_mono() + 50000000u, -1);
-		ok(kache_remote_head(r, key_of("k"), &st, &call) == KB_E_TIMEOUT, "and waits no longer than it has time");
+		ok(kache_remote_head(r, key_of("k"), &st, &call) == KB_E_TIMEOUT && call.unasked, "and waits no longer than it has time");
 	}
 	pthread_join(t.id, NULL);
 	kache_remote_close(r);
@@ -427,6 +363,7 @@ static void limit(void)
 	ok(kache_now_mono() - began >= 95000000, "a rate of 50 a second spaces six calls over a tenth");
 	fresh_call(1);
 	kache_remote_close(r);
+	limit_fairness();
 }
 
 /* ---- attempt, retry ---- */
@@ -435,6 +372,7 @@ static void attempts(void)
 {
 	struct kache_remote *retry, *r = kache_layer_attempt(backend(NULL, 0), 500);
 	struct kache_remote_stats counted = { 0 };
+	int pipe_fd[2];
 	uint64_t before;
 
 	before = kache_now_mono();
@@ -454,100 +392,15 @@ static void attempts(void)
 	fake.retry_after_ms = 60000;
 	ok(ask(retry, "k") == KB_E_THROTTLED && fake.calls == 1, "a pause that does not fit the time is not begun");
 	kache_remote_close(retry);
-}
-
-/* ---- chunk ---- */
-
-static int count_each(void *arg, struct kb_key key, const struct kb_stat *st)
-{
-	(void)key;
-	(void)st;
-	++*(int *)arg;
-	return 0;
-}
-
-static int objects(void)
-{
-	int n = 0;
-
-	for (int i = 0; i < OBJECTS; i++)
-		n += fake.objects[i].name != NULL;
-	return n;
-}
-
-static struct kache_remote *small_backend(void)
-{
-	struct kache_remote *b = backend(NULL, 0);
-
-	fake.max_object = 1000;
-	return kache_layer_chunk(b, 1000);
-}
-
-static int piece(int skip)
-{
-	for (int i = 0; i < OBJECTS; i++)
-		if (fake.objects[i].name && strstr(fake.objects[i].name, ".c-") && !skip--)
-			return i;
-	return -1;
-}
-
-static void chunks(void)
-{
-	static const size_t sizes[] = { 0, 1, 951, 952, 953, 999, 1000, 1001, 5000, 20000 };
-	struct kache_remote *r;
-	char *data = kache_alloc(20000);
-	struct kb_stat st;
-	int n = 0, bad = 0, i;
-
-	for (i = 0; i < 20000; i++)
-		data[i] = (char)(i * 2654435761u >> 13);
-	for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
-		r = small_backend();
-		bad += give(r, "a/object", data, sizes[k], 0) != KB_OK || ask(r, "a/object") != KB_OK || got.len != sizes[k] ||
-		       (sizes[k] && memcmp(got.data, data, sizes[k]));
-		bad += kache_remote_head(r, key_of("a/object"), &st, &call) != KB_OK || st.size != sizes[k];
-		fresh_call(1000);
-		n = 0;
-		bad += kache_remote_list(r, key_of(""), count_each, &n, &call) != KB_OK || n != 1;
-		bad += kache_remote_del(r, key_of("a/object"), &call) != KB_OK || objects();
-		kache_remote_close(r);
+	retry = kache_layer_retry(BACKEND(KB_E_CORRUPT, KB_E_CORRUPT, KB_OK), 3);
+	ok(ask(retry, "k") == KB_E_CORRUPT && fake.calls == 2, "what came damaged is fetched once more");
+	kache_remote_close(retry);
+	retry = kache_layer_retry(BACKEND(KB_E_TRANSIENT, KB_OK), 3);
+	if (!pipe(pipe_fd) && write(pipe_fd[1], "x", 1) == 1) {
+		kache_call_init(&call, kache_now_mono() + 5000000000u, pipe_fd[0]);
+		ok(kache_remote_del(retry, key_of("k"), &call) == KB_E_CANCELLED && fake.calls == 1, "a pause ends when the call is cancelled");
 	}
-	ok(!bad, "objects of all sizes around the limit come back, count as one, and go without a trace");
-
-	r = small_backend();
-	give(r, "k", data, 5000, 0);
-	i = piece(2);
-	free(fake.objects[i].name);
-	fake.objects[i].name = NULL;
-	ok(ask(r, "k") == KB_MISS, "an evicted piece makes it a miss");
-	ok(slot(&fake, key_of("k")) < 0, "and removes what names it");
-	kache_remote_close(r);
-	r = small_backend();
-	give(r, "k", data, 5000, 0);
-	i = piece(1);
-	fake.objects[i].data[7] ^= 1;
-	ok(ask(r, "k") == KB_E_CORRUPT && !got.len, "a flipped bit in a piece delivers nothing");
-	kache_remote_close(r);
-
-	r = small_backend();
-	give(r, "k", data, 100, 0);
-	fake.objects[slot(&fake, key_of("k"))].data[60] ^= 1;
-	ok(ask(r, "k") == KB_E_CORRUPT, "nor in a whole one");
-	give(r->next, "k", "something else", 14, 0);
-	ok(ask(r, "k") == KB_E_CORRUPT, "what is not framed is not taken for an object");
-	kache_remote_close(r);
-
-	/* A second writer that dies before its frame is written. */
-	r = small_backend();
-	give(r, "k", data, 3000, 0);
-	fake.n_script = fake.calls + 3;
-	fake.script[fake.calls] = fake.script[fake.calls + 1] = KB_OK;
-	fake.script[fake.calls + 2] = KB_E_TRANSIENT;
-	ok(give(r, "k", data + 100, 3000, 0) == KB_E_TRANSIENT, "a put that breaks off fails");
-	ok(ask(r, "k") == KB_OK && got.len == 3000 && !memcmp(got.data, data, 3000), "and the old object is still there");
-	ok(give(r, "k", data, (size_t)20000, 0) == KB_OK, "a good one replaces it");
-	kache_remote_close(r);
-	free(data);
+	kache_remote_close(retry);
 }
 
 int main(void)
@@ -558,7 +411,6 @@ int main(void)
 	coalesce();
 	limit();
 	attempts();
-	chunks();
 	kache_buf_release(&got);
 	return done();
 }
