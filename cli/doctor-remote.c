@@ -3,9 +3,11 @@
 #include "cli/doctor.h"
 
 #include "base/clock.h"
+#include "base/strs.h"
 #include "remote/remote.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { SECONDS = 5 };
 
@@ -32,6 +34,7 @@ static void say_failed(struct kache_doctor *d, const struct kache_conf_remote *w
 {
 	KACHE_AUTO_FREE char *advice = advice_for(status, which, hints->backend);
 
+	text += kache_starts(text, "remote ") ? strlen("remote ") : 0;
 	kache_doctor_say(d, KACHE_DOCTOR_BAD, "remote", advice, "%s", text);
 }
 
@@ -73,7 +76,7 @@ static void one(struct kache_doctor *d, const struct kache_conf_remote *which)
 	kache_call_init(&call, opened + (uint64_t)SECONDS * 1000000000, -1);
 	status = kache_remote_ping(r, &limits, &call);
 	if (status < 0) {
-		KACHE_AUTO_FREE char *text = kache_asprintf("remote %s: %s", hints.url, call.err.text);
+		KACHE_AUTO_FREE char *text = kache_asprintf("%s: %s", hints.url, call.err.text);
 
 		say_failed(d, which, &hints, status, text);
 	} else {

@@ -15,6 +15,17 @@ static void line(struct kache_buf *out, const char *key, const char *value)
 	kache_buf_ch(out, '\n');
 }
 
+/* A name as part of a key: with '_' for '-', as shells want it. Fresh memory. */
+static char *as_key(const char *name)
+{
+	char *key = kache_strdup(name);
+
+	for (char *p = key; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	return key;
+}
+
 static void option(struct kache_buf *out, const struct kb_opt *o)
 {
 	static const char *const types[] = {
@@ -28,14 +39,16 @@ static void option(struct kache_buf *out, const struct kb_opt *o)
 		{ "help", o->help },
 	};
 
+	KACHE_AUTO_FREE char *name = as_key(o->name);
+
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
-		KACHE_AUTO_FREE char *key = kache_asprintf("option_%s_%s", o->name, lines[i].what);
+		KACHE_AUTO_FREE char *key = kache_asprintf("option_%s_%s", name, lines[i].what);
 
 		if (lines[i].value)
 			line(out, key, lines[i].value);
 	}
 	if (o->min || o->max)
-		kache_buf_fmt(out, "option_%s_min=%" PRIu64 "\noption_%s_max=%" PRIu64 "\n", o->name, o->min, o->name, o->max);
+		kache_buf_fmt(out, "option_%s_min=%" PRIu64 "\noption_%s_max=%" PRIu64 "\n", name, o->min, name, o->max);
 }
 
 void kache_plugin_dump(const struct kache_dropin *d, const struct kache_module *m, struct kache_buf *out)
@@ -56,8 +69,11 @@ void kache_plugin_dump(const struct kache_dropin *d, const struct kache_module *
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		line(out, texts[i].key, texts[i].value);
 	kache_buf_fmt(out, "abi_major=%u\nabi_minor=%u\nstruct_size=%u\n", m->be.abi_major, m->be.abi_minor, m->be.struct_size);
-	for (size_t i = 0; (name = kache_plugin_cap(i, &bit)); i++)
-		kache_buf_fmt(out, "cap_%s=%d\n", name, m->be.caps & bit ? 1 : 0);
+	for (size_t i = 0; (name = kache_plugin_cap(i, &bit)); i++) {
+		KACHE_AUTO_FREE char *key = as_key(name);
+
+		kache_buf_fmt(out, "cap_%s=%d\n", key, m->be.caps & bit ? 1 : 0);
+	}
 	for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
 		kache_buf_fmt(out, "%s=%d\n", ops[i].key, ops[i].has ? 1 : 0);
 	kache_buf_str(out, "options=");

@@ -29,7 +29,9 @@ static void show_time(char *out, size_t size, uint64_t ns)
 {
 	double ms = (double)ns / 1e6;
 
-	if (ms < 1000)
+	if (ms < 1)
+		snprintf(out, size, "%.0f us", ms * 1000);
+	else if (ms < 1000)
 		snprintf(out, size, "%.1f ms", ms);
 	else
 		snprintf(out, size, "%.1f s", ms / 1000);

@@ -88,7 +88,7 @@ if test -f "$builddir/backends/fs/.libs/kache-fs.so"; then
 	export KACHE_BACKEND="file://$T/remote file://$T/absent?create=false"
 	out=$(doctor); is $? 1 "a remote that is not there"
 	like "$out" "^ok  remote +file://$T/remote, may be written, opened in [0-9.]+ ms, answers in [0-9.]+ ms$" "one is well"
-	like "$out" "^!!  remote +remote file://$T/absent: .*absent.*: .*environment KACHE_BACKEND" "one is named, and where it comes from"
+	like "$out" "^!!  remote +file://$T/absent: .*absent.*: .*environment KACHE_BACKEND" "one is named, and where it comes from"
 	is "$(find "$T/remote" -type f | wc -l)" 0 "nothing is stored"
 	out=$(KACHE_BACKEND="file://$T/remote?mode=ro" doctor); is $? 0 "a read-only one"
 	like "$out" "^ok  remote +file://$T/remote, read-only, " "is told"

@@ -160,7 +160,7 @@ like "$("$KACHE" plugin show tiny --json)" '"options":\[\{"name":"servers","acce
 # dump
 out=$("$KACHE" plugin dump tiny); is $? 0 "dump"
 unlike "$out" '^[^=]*$' "has key=value lines only"
-for want in name=tiny version=7 'schemes=tiny tinys' "path=$T/n/kache-tiny.so" abi_major=1 threads=serial cap_write=0 has_put=1 has_list=0 \
+for want in name=tiny version=7 'schemes=tiny tinys' "path=$T/n/kache-tiny.so" abi_major=1 threads=serial cap_write=0 cap_put_if_absent=0 has_put=1 has_list=0 \
 	options=servers option_servers_type=uint option_servers_default=4 option_servers_min=1 option_servers_variable=TINY_SERVERS option_servers_required=1; do
 	printf '%s\n' "$out" | grep -qxF "$want"; ok $? "with $want"
 done
@@ -174,7 +174,7 @@ if test -f "$builddir/backends/fs/.libs/kache-fs.so"; then
 	out=$("$KACHE" plugin test "file://$T/remote" 2>&1); is $? 0 "test of a URL"
 	is "$(printf '%s\n' "$out" | sed 's/ .*//' | tr '\n' ' ')" "open ping put head get delete get " "goes through all steps"
 	unlike "$out" failed "none fails"
-	like "$out" '^put +ok, [0-9.]+ m?s, 4096 bytes$' "with its time"
+	like "$out" '^put +ok, [0-9.]+ [mu]?s, 4096 bytes$' "with its time"
 	is "$(find "$T/remote" -type f | wc -l)" 0 "nothing stays there"
 	out=$("$KACHE" plugin test "file://$T/remote?mode=ro" 2>&1); is $? 1 "read-only"
 	like "$out" "^kache: plugin: file://$T/remote is read-only, .*nothing was stored there$" "is said"
