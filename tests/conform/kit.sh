@@ -39,7 +39,8 @@ fails DEL_MISSING_FAILS 'removing it is no error'
 fails WRONG_SIZE 'head tells the size'
 fails UNKNOWN_STATUS 'what is not there is a miss'
 fails SECRET_IN_LOG 'its value is in no error and no log'
-fails BAD_DEFAULT 'its default is a value'
+build BAD_DEFAULT -DBUG_BAD_DEFAULT && "$kit" "$T/BAD_DEFAULT/kache-broken.so" -o url=broken:x > "$T/out" 2>&1; is $? 1 "BAD_DEFAULT does not even load"
+like "$(cat "$T/out")" 'count' "its option is named"
 fails NO_HELP 'has a line of help'
 fails TWO_SYMBOLS 'exports its entry and nothing else'
 fails THREAD_AT_ENTRY 'its entry opens nothing and starts nothing'
