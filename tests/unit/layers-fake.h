@@ -41,6 +41,7 @@ struct fake {
 static int enter(struct fake *f, struct kache_call *call)
 {
 	void (*meanwhile)(void);
+	unsigned hold_ms;
 	int rc = KB_OK;
 
 	pthread_mutex_lock(&f->lock);
@@ -53,14 +54,15 @@ static int enter(struct fake *f, struct kache_call *call)
 	f->last_deadline = call->kb.deadline_ns;
 	call->kb.retry_after_ms = f->retry_after_ms;
 	call->unasked = f->unasked;
+	hold_ms = f->hold_ms;
 	meanwhile = f->calls >= f->meanwhile_at ? f->meanwhile : NULL;
 	if (meanwhile)
 		f->meanwhile = NULL;
 	pthread_mutex_unlock(&f->lock);
 	if (meanwhile)
 		meanwhile();
-	if (f->hold_ms)
-		usleep(f->hold_ms * 1000);
+	if (hold_ms)
+		usleep(hold_ms * 1000);
 	return rc;
 }
 
