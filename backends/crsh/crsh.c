@@ -2,11 +2,13 @@
 #include "config.h"
 #include "crsh.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { INFLIGHT = 8 };
 
 const struct kb_host *crsh_host;
+static atomic_bool heard;
 
 static const struct kb_opt options[] = {
 	{ KB_OPT_STR, 0, 0, 0, "helper", NULL, NULL, NULL, NULL,
@@ -50,6 +52,11 @@ static int open_handle(const kb_conf *conf, kb_handle **out, struct kb_limits *l
 	rc = h->in ? crsh_settings_read(conf, &h->settings, call) : crsh_host->fail(call, KB_E_LOCAL, "out of memory");
 	if (!rc)
 		rc = crsh_find(&h->settings, call);
+	if (!rc)
+		rc = crsh_ready(h, call);
+	/* of all handles one is enough to hear it */
+	if (!rc && !atomic_exchange(&heard, true))
+		rc = crsh_hear(h, call);
 	if (!rc)
 		rc = crsh_ping(h, limits, call);
 	if (rc) {

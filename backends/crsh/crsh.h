@@ -13,7 +13,7 @@
 
 enum { CRSH_BUFFER = 128 << 10, CRSH_KEY = 32, CRSH_MESSAGE_MAX = 255 };
 enum { CRSH_CAP_GET_PUT_REMOVE = 0, CRSH_CAP_INFO = 1, CRSH_CAP_EXISTS = 2 };
-enum { CRSH_GET = 0, CRSH_PUT = 1, CRSH_REMOVE = 2, CRSH_EXISTS = 5 };
+enum { CRSH_GET = 0, CRSH_PUT = 1, CRSH_REMOVE = 2, CRSH_INFO = 4, CRSH_EXISTS = 5 };
 enum { CRSH_OK = 0, CRSH_NOOP = 1, CRSH_ERR = 2 };
 enum { CRSH_OVERWRITE = 1 };
 
@@ -72,6 +72,8 @@ int crsh_start(const struct crsh_settings *, int *pid, struct kb_call *);
 
 /* Connected, with the greeting read. */
 int crsh_ready(struct kb_handle *, struct kb_call *);
+/* Logs what a helper says of itself, if it does. */
+int crsh_hear(struct kb_handle *, struct kb_call *);
 /* The name that helpers see: a hash, since some make file names of it. */
 int crsh_key(struct kb_key key, unsigned char out[CRSH_KEY], struct kb_call *);
 /* What a helper's message means. */

@@ -56,6 +56,23 @@ int crsh_message_status(const char *message)
 	return KB_E_TRANSIENT;
 }
 
+/* <length> <text>; control characters become blanks. */
+static int read_text(struct kb_handle *h, char text[CRSH_MESSAGE_MAX + 1], struct kb_call *call)
+{
+	unsigned char len;
+	int rc = crsh_read(h, &len, 1, call);
+
+	if (!rc)
+		rc = crsh_read(h, text, len, call);
+	if (rc)
+		return rc;
+	text[len] = '\0';
+	for (unsigned char i = 0; i < len; i++)
+		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+			text[i] = ' ';
+	return KB_OK;
+}
+
 /* A byte of the answer that can't be. What follows it means nothing. */
 static int garbled(struct kb_handle *h, struct kb_call *call)
 {
@@ -66,18 +83,11 @@ static int garbled(struct kb_handle *h, struct kb_call *call)
 static int message(struct kb_handle *h, struct kb_call *call)
 {
 	char text[CRSH_MESSAGE_MAX + 1];
-	unsigned char len;
-	int rc = crsh_read(h, &len, 1, call);
+	int rc = read_text(h, text, call);
 
-	if (!rc)
-		rc = crsh_read(h, text, len, call);
 	if (rc)
 		return rc;
-	text[len] = '\0';
 	rc = crsh_message_status(text);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
 	if (crsh_tells(&h->settings, text))
 		return crsh_host->fail(call, rc, "the helper's message is not shown, as it holds a secret");
 	return crsh_host->fail(call, rc, "the helper says: %.200s", text);
@@ -132,6 +142,33 @@ int crsh_ready(struct kb_handle *h, struct kb_call *call)
 		return KB_OK;
 	rc = crsh_reach(&h->settings, &h->fd, call);
 	return rc ? rc : greeting(h, call);
+}
+
+/* What a helper has to say about its settings, as an attribute that it does not know. */
+int crsh_hear(struct kb_handle *h, struct kb_call *call)
+{
+	const unsigned char op = CRSH_INFO;
+	char text[CRSH_MESSAGE_MAX + 1];
+	unsigned char n = 0;
+	int rc;
+
+	if (!(h->caps & 1u << CRSH_CAP_INFO))
+		return KB_OK;
+	h->used = true;
+	rc = crsh_send(h, &op, 1, call);
+	if (!rc)
+		rc = read_text(h, text, call);
+	if (!rc && !crsh_tells(&h->settings, text))
+		crsh_host->log(7, "the helper is %s", text);
+	if (!rc)
+		rc = crsh_read(h, &n, 1, call);
+	while (!rc && n--) {
+		rc = read_text(h, text, call);
+		if (!rc)
+			crsh_host->log(4, "the helper says: %s",
+				       crsh_tells(&h->settings, text) ? "something that holds a secret" : text);
+	}
+	return rc;
 }
 
 struct job {

@@ -264,7 +264,7 @@ static int tell(const struct walk *w, const char *path, const struct item *i)
 
 static int walk(const struct walk *w, const char *dir, unsigned depth)
 {
-	struct item *items;
+	struct item *items = NULL;
 	int rc = depth < DEPTH_MAX ? propfind(w->h, dir, &items, w->call) : web_host->fail(w->call, KB_E_CORRUPT, "list: too deep");
 
 	if (rc)

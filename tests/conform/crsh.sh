@@ -107,6 +107,8 @@ like "$(bad get=error:HTTP%20status%20403 '')" '^open: .*the helper says: HTTP s
 like "$(bad put=error:HTTP%20status%20403 'put k/a 10\n')" '^put k/a not allowed: the helper says: HTTP status 403' "which says that one may not"
 out=$(bad 'put=error:with%20secretcanary%20in%20it token=secretcanary' 'put k/a 10\n'); unlike "$out" secretcanary "a secret in a message is not shown"
 like "$out" '^put k/a transient: .*holds a secret' "but said to be there"
+like "$(bad 'caps=0,1 diagnostic=unknown%20attribute:%20colour' '')" 'the helper says: unknown attribute: colour' "what a helper says of its settings is passed on"
+unlike "$(bad 'caps=0,1 diagnostic=bad%20token%20canary token=canary' '')" canary "but no secret"
 like "$(bad put=noop 'put k/a 10\n')" '^put k/a not supported: the helper does not store' "one that stores nothing"
 like "$(bad put=garbage 'put k/a 10\nput k/b 10\n')" '^put k/a transient: .*does not keep to the protocol' "garbage"
 like "$(bad remove=close 'del k/a\n')" '^del k/a transient: .*closed the connection' "a closed connection"

@@ -2,7 +2,8 @@
 """A storage helper for tests: keeps what it gets in the directory that its URL names (dir:/path).
 
 Attributes that make it misbehave: version=N in its greeting; caps=list of numbers; get, put or remove=what to
-answer ("error:message", "noop", "garbage", "hang", "close", "cut"); start=exit, or deaf (does not listen).
+answer ("error:message", "noop", "garbage", "hang", "close", "cut"); diagnostic=what it says of itself; start=exit, or deaf
+(does not listen).
 Every start adds a line with its process id to the file "starts" in the directory."""
 import os
 import socket
@@ -83,6 +84,10 @@ def request(c):
     if op == 3:
         c.sendall(b"\0")
         os._exit(0)
+    if op == 4:
+        said = attributes.get("diagnostic", "").encode()
+        c.sendall(b"\6helper" + (bytes([1, len(said)]) + said if said else b"\0"))
+        return
     key = receive(c, receive(c, 1)[0])
     path = os.path.join(directory, "objects", key.hex())
     if op == 1:
