@@ -47,10 +47,11 @@ int crsh_message_status(const char *message)
 	static const char within[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:/";
 
 	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-		const char *p = strcasestr(message, table[i].word);
-
 		/* "status 403" and "HTTP 403:", not "10.0.0.403" or ":4031" */
-		if (p && (p == message || !strchr(within, p[-1])) && !(p[strlen(table[i].word)] >= '0' && p[strlen(table[i].word)] <= '9'))
+		const char *p = strcasestr(message, table[i].word);
+		char next = p ? p[strlen(table[i].word)] : '\0';
+
+		if (p && (p == message || !strchr(within, p[-1])) && !(next >= '0' && next <= '9'))
 			return table[i].status;
 	}
 	return KB_E_TRANSIENT;

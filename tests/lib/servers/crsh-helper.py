@@ -2,8 +2,8 @@
 """A storage helper for tests: keeps what it gets in the directory that its URL names (dir:/path).
 
 Attributes that make it misbehave: version=N in its greeting; caps=list of numbers; get, put or remove=what to
-answer ("error:message", "noop", "garbage", "hang", "close", "cut"); diagnostic=what it says of itself; start=exit, or deaf
-(does not listen).
+answer ("error:message", "noop", "garbage", "hang", "close", "cut"); diagnostic=an attribute it
+complains of; start=exit, or deaf (does not listen).
 Every start adds a line with its process id to the file "starts" in the directory."""
 import os
 import socket
@@ -85,7 +85,7 @@ def request(c):
         c.sendall(b"\0")
         os._exit(0)
     if op == 4:
-        said = attributes.get("diagnostic", "").encode()
+        said = ("unknown attribute: " + attributes["diagnostic"]).encode() if "diagnostic" in attributes else b""
         c.sendall(b"\6helper" + (bytes([1, len(said)]) + said if said else b"\0"))
         return
     key = receive(c, receive(c, 1)[0])
