@@ -110,7 +110,7 @@ static int examine(struct kache_doctor *d, bool json)
 	static void (*const checks[])(struct kache_doctor *) = {
 		configuration, kache_doctor_directory, kache_doctor_filesystem, kache_doctor_space, kache_doctor_map,
 		kache_doctor_wrapper, kache_doctor_tools, kache_doctor_observer, kache_doctor_backends, kache_doctor_clock,
-		kache_doctor_contents, kache_doctor_index,
+		kache_doctor_remote, kache_doctor_contents, kache_doctor_index,
 	};
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
 	int rc;

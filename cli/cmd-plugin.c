@@ -1,10 +1,10 @@
 /* kache plugin: which backends there are, and what each takes. */
 #include "config.h"
 #include "cli/cmd.h"
+#include "cli/plugin.h"
 
 #include "base/buf.h"
 #include "base/json.h"
-#include "remote/dropin.h"
 #include "remote/options.h"
 
 #include <inttypes.h>
@@ -13,9 +13,22 @@
 
 extern const struct kache_command kache_cmd_plugin;
 
-static const char *threads_name(uint32_t threads)
+const char *kache_plugin_threads(uint32_t threads)
 {
 	return threads == KB_THREADS_SERIAL ? "serial" : threads == KB_THREADS_PER_HANDLE ? "per handle" : "parallel";
+}
+
+const char *kache_plugin_cap(size_t n, uint32_t *bit)
+{
+	static const struct { uint32_t bit; const char *name; } caps[] = {
+		{ KB_CAP_WRITE, "write" }, { KB_CAP_ATOMIC_PUT, "atomic-put" }, { KB_CAP_PUT_IF_ABSENT, "put-if-absent" },
+		{ KB_CAP_READ_OWN, "read-own" }, { KB_CAP_TTL, "ttl" }, { KB_CAP_MAY_EVICT, "may-evict" }, { KB_CAP_FD, "fd" },
+	};
+
+	if (n >= sizeof caps / sizeof *caps)
+		return NULL;
+	*bit = caps[n].bit;
+	return caps[n].name;
 }
 
 /* ---- list ---- */
@@ -104,21 +117,19 @@ static void show_option(const struct kb_opt *o, struct kache_buf *b)
 
 static void show_text(const struct kache_dropin *d, const struct kache_module *m, struct kache_buf *b)
 {
-	static const struct { uint32_t bit; const char *name; } caps[] = {
-		{ KB_CAP_WRITE, "write" }, { KB_CAP_ATOMIC_PUT, "atomic-put" }, { KB_CAP_PUT_IF_ABSENT, "put-if-absent" },
-		{ KB_CAP_READ_OWN, "read-own" }, { KB_CAP_TTL, "ttl" }, { KB_CAP_MAY_EVICT, "may-evict" }, { KB_CAP_FD, "fd" },
-	};
+	const char *cap;
+	uint32_t bit;
 
 	kache_buf_fmt(b, "%s %s: %s\n", m->be.name, m->be.version, m->be.summary);
 	kache_buf_fmt(b, "  schemes          %s\n", m->be.schemes);
 	kache_buf_fmt(b, "  module           %s (owner and mode are as they should be)\n", m->path);
 	kache_buf_fmt(b, "  registered by    %s\n", d->origin);
 	kache_buf_fmt(b, "  ABI              %u.%u\n", m->be.abi_major, m->be.abi_minor);
-	kache_buf_fmt(b, "  threads          %s\n", threads_name(m->be.threads));
+	kache_buf_fmt(b, "  threads          %s\n", kache_plugin_threads(m->be.threads));
 	kache_buf_str(b, "  capabilities    ");
-	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
-		if (m->be.caps & caps[i].bit)
-			kache_buf_fmt(b, " %s", caps[i].name);
+	for (size_t i = 0; (cap = kache_plugin_cap(i, &bit)); i++)
+		if (m->be.caps & bit)
+			kache_buf_fmt(b, " %s", cap);
 	kache_buf_fmt(b, "\n  operations       get put%s%s%s%s%s%s\n", m->be.head ? " head" : "", m->be.del ? " del" : "",
 		      m->be.touch ? " touch" : "", m->be.list ? " list" : "", m->be.batch ? " batch" : "",
 		      m->be.ping ? " ping" : "");
@@ -158,7 +169,7 @@ static void show_json(const struct kache_dropin *d, const struct kache_module *m
 	kache_json_str(&j, "origin", d->origin);
 	kache_json_u64(&j, "abi_major", m->be.abi_major);
 	kache_json_u64(&j, "abi_minor", m->be.abi_minor);
-	kache_json_str(&j, "threads", threads_name(m->be.threads));
+	kache_json_str(&j, "threads", kache_plugin_threads(m->be.threads));
 	kache_json_open(&j, "options", '[');
 	for (size_t i = 0; i < m->n_opts; i++)
 		json_option(&m->opts[i], &j);
@@ -180,7 +191,9 @@ static int unknown_plugin(const struct kache_dropins *all, const char *name)
 	return kache_cli_fail("plugin: no backend '%s'; there are: %s", name, b.len ? b.data : "none");
 }
 
-static int show(const char *name, bool json)
+enum form { TEXT, JSON, DUMP };
+
+static int show(const char *name, enum form form)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 	const struct kache_dropin *d;
@@ -199,13 +212,26 @@ static int show(const char *name, bool json)
 	} else if (kache_dropin_load(d, &m, &err)) {
 		status = kache_cli_fail("plugin: %s", err.text);
 	} else {
-		if (json)
-			show_json(d, m, &b);
-		else
-			show_text(d, m, &b);
+		static void (*const forms[])(const struct kache_dropin *, const struct kache_module *, struct kache_buf *) = {
+			[TEXT] = show_text, [JSON] = show_json, [DUMP] = kache_plugin_dump,
+		};
+
+		forms[form](d, m, &b);
 		status = kache_cli_print(&b);
 	}
 	kache_dropins_release(&all);
+	kache_conf_free(conf);
+	return status;
+}
+
+static int test(const char *what)
+{
+	struct kache_conf *conf;
+	int status = kache_cli_conf(&conf);
+
+	if (status)
+		return status;
+	status = kache_plugin_test(conf, what);
 	kache_conf_free(conf);
 	return status;
 }
@@ -227,23 +253,34 @@ static int run(int argc, char **argv)
 			words[n++] = argv[i];
 	}
 	if (!n)
-		return kache_cli_usage(&kache_cmd_plugin, "say list or show NAME");
+		return kache_cli_usage(&kache_cmd_plugin, "say list, show NAME, dump NAME or test NAME");
 	if (!strcmp(words[0], "list"))
 		return n == 1 ? list(json) : kache_cli_usage(&kache_cmd_plugin, "unexpected argument %s", words[1]);
+	if (json && strcmp(words[0], "show"))
+		return kache_cli_usage(&kache_cmd_plugin, "--json goes with list and show");
 	if (!strcmp(words[0], "show"))
-		return n == 2 ? show(words[1], json) : kache_cli_usage(&kache_cmd_plugin, "show needs a name");
-	return kache_cli_usage(&kache_cmd_plugin, "no action '%s'; there are list and show", words[0]);
+		return n == 2 ? show(words[1], json ? JSON : TEXT) : kache_cli_usage(&kache_cmd_plugin, "show needs a name");
+	if (!strcmp(words[0], "dump"))
+		return n == 2 ? show(words[1], DUMP) : kache_cli_usage(&kache_cmd_plugin, "dump needs a name");
+	if (!strcmp(words[0], "test"))
+		return n == 2 ? test(words[1]) : kache_cli_usage(&kache_cmd_plugin, "test needs a name or a URL");
+	return kache_cli_usage(&kache_cmd_plugin, "no action '%s'; there are list, show, dump and test", words[0]);
 }
 
 const struct kache_command kache_cmd_plugin = {
 	.name = "plugin",
-	.summary = "backends that were found, and their options",
+	.summary = "backends that were found, their options, and a trial of remotes",
 	.usage =
 "Usage: kache plugin list [--json]\n"
 "       kache plugin show NAME [--json]\n"
+"       kache plugin dump NAME\n"
+"       kache plugin test NAME|URL\n"
 "\n"
 "list   every backend: its URL schemes, and why it can't be used where it can't\n"
 "show   one backend: module, abilities, and its options\n"
+"dump   the same for scripts: key=value lines\n"
+"test   store one small object on a remote, read it back and delete it; NAME is a\n"
+"       configured remote's or its backend's\n"
 "\n"
 "list exits with 1 if a backend that is marked critical can't be used.\n",
 	.run = run,

@@ -257,7 +257,7 @@ static int open_remote(const struct kache_conf *conf, struct kache_sync *s, cons
 static int with_remote(const struct kache_conf *conf, struct kache_sync *s, const struct options *o)
 {
 	struct kache_error err;
-	bool writable;
+	bool writable = false;
 	int status;
 
 	if (!s->all && kache_sync_lock(o->manifest_path, o->workspace, &s->folders, &err))

@@ -48,4 +48,7 @@ void kache_doctor_observer(struct kache_doctor *d);
 void kache_doctor_backends(struct kache_doctor *d);
 void kache_doctor_clock(struct kache_doctor *d);
 
+/* doctor-remote.c: a line for each remote. */
+void kache_doctor_remote(struct kache_doctor *d);
+
 #endif

@@ -42,6 +42,8 @@ void kit_list(struct kit *k);
 void kit_threads(struct kit *k);
 void kit_faults(struct kit *k);
 void kit_ops(struct kit *k);
+/* Takes down what the process is like, before the module has been loaded. */
+void kit_ops_begin(void);
 
 /* ---- calls (calls.c): each with a deadline of its own and the module's name for its log lines ---- */
 

@@ -287,11 +287,12 @@ int main(int argc, char **argv)
 
 	if (!rc)
 		rc = options(&k, &a);
+	signal(SIGPIPE, SIG_DFL);	/* a backend has to live with that */
+	kit_ops_begin();
 	if (!rc)
 		rc = load(&k);
 	if (rc)
 		return rc;
-	signal(SIGPIPE, SIG_DFL);	/* a backend has to live with that */
 	if (getrandom(&random, sizeof random, 0) != sizeof random)
 		random = kache_now_mono();
 	snprintf(k.prefix, sizeof k.prefix, "conform-%016llx/", (unsigned long long)random);

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,8 @@ struct reader {
 	pthread_t id;
 	struct kit *k;
 	kb_handle *h;
-	unsigned rounds, torn;
+	atomic_bool *over;
+	unsigned torn;
 };
 
 static void *read_all(void *arg)
@@ -60,7 +62,7 @@ static void *read_all(void *arg)
 	struct reader *r = arg;
 	KACHE_AUTO_FREE char *key = kache_asprintf("%st/torn", r->k->prefix);
 
-	for (unsigned i = 0; i < r->rounds; i++) {
+	while (!atomic_load(r->over)) {
 		struct kit_sink s;
 
 		kit_sink_init(&s, 1 << 20);
@@ -78,6 +80,7 @@ static void torn(struct kit *k, kb_handle **handles, unsigned rounds)
 {
 	struct reader r[THREADS];
 	unsigned char *data = kache_alloc(50000);
+	atomic_bool over = false;
 	unsigned bad = 0;
 
 	if (!(k->caps & KB_CAP_ATOMIC_PUT)) {
@@ -88,13 +91,14 @@ static void torn(struct kit *k, kb_handle **handles, unsigned rounds)
 	memset(data, 'a', 50000);
 	kit_give(k, "t/torn", data, 50000);
 	for (int i = 1; i < THREADS; i++) {
-		r[i] = (struct reader){ .k = k, .h = handles[i], .rounds = rounds };
+		r[i] = (struct reader){ .k = k, .h = handles[i], .over = &over };
 		pthread_create(&r[i].id, NULL, read_all, &r[i]);
 	}
 	for (unsigned i = 0; i < rounds; i++) {
 		memset(data, 'a' + (int)(i % 26), 50000);
 		kit_give(k, "t/torn", data, 50000);
 	}
+	atomic_store(&over, true);
 	for (int i = 1; i < THREADS; i++) {
 		pthread_join(r[i].id, NULL);
 		bad += r[i].torn;

@@ -21,5 +21,6 @@ AC_DEFUN([KACHE_BACKENDS], [
     KACHE_NEED([OPENSSL], [openssl >= 1.1.1], [libssl-dev])])
   KACHE_BACKEND([memcached], [memcached], [
     KACHE_NEED([MEMCACHED], [libmemcached >= 1.0.18], [libmemcached-dev])])
-  KACHE_BACKEND([crsh], [ccache's storage helpers], [])
+  KACHE_BACKEND([crsh], [ccache's storage helpers], [
+    KACHE_NEED([CRYPTO], [libcrypto >= 1.1.1], [libssl-dev])])
 ])

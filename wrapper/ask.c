@@ -50,7 +50,7 @@ static bool is_down(const struct kache_call *c)
 	return age >= 0 && age < (int64_t)HOLD_S * 1000000000;
 }
 
-/* With cache.daemon = "require" a build without its daemon is worth nothing to who runs it. */
+/* With cache.daemon = "require" the daemon is never left alone, and every compile that can't reach it says so. */
 static bool required(const struct kache_call *c)
 {
 	return !strcmp(kache_conf_str(c->conf, KACHE_CONF_DAEMON), "require");
@@ -61,8 +61,8 @@ static void note_down(const struct kache_call *c, const struct kache_error *err)
 	KACHE_AUTO_FREE char *path = down_file(c), *text = NULL;
 
 	if (required(c)) {
-		kache_error_log("remote cache: %s; cache.daemon is require, so the compiler was not run", err->text);
-		_exit(1);
+		kache_warn("remote cache: %s (cache.daemon is require); going on with the local one", err->text);
+		return;
 	}
 	(void)kache_file_replace(path, err->text, strlen(err->text), 0644);
 	text = kache_asprintf("remote cache: %s; going on with the local one for %d s", err->text, HOLD_S);
@@ -105,6 +105,7 @@ static bool get_ready(struct kache_call *c)
 
 			kache_fail(&err, KACHE_E_NOENT, "kache-daemon is not installed beside kache");
 			note_down(c, &err);
+			return false;
 		}
 		kache_warn_plain("remote", "remote cache: kache-daemon is not installed beside kache; using the local one only");
 		return false;

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 3000, HOLD_OFF_MS = 2000 };
+enum { CONNECT_MS = 3000, HOLD_OFF_MS = 2000, FAIR_MS = 200 };
 #define MS 1000000ull
 
 uint64_t memcached_now(void)
@@ -147,6 +147,7 @@ static int connect_any(struct memcached_conn *c, int *error, struct kb_call *cal
  * keys costs no waiting. One that refuses them costs nothing. */
 int memcached_conn_open(struct memcached_conn *c, bool several, struct kb_call *call)
 {
+	uint64_t began = memcached_now();
 	int rc, error = 0;
 
 	if (c->down_until && memcached_now() < c->down_until)
@@ -154,7 +155,8 @@ int memcached_conn_open(struct memcached_conn *c, bool several, struct kb_call *
 	c->down_until = 0;
 	c->item_max = 0;
 	rc = c->address->port ? connect_any(c, &error, call) : connect_unix(c, &error, call);
-	if (several && (rc == KB_E_TIMEOUT || error == ETIMEDOUT))
+	/* A call that had no time left says nothing of the server. */
+	if (several && (rc == KB_E_TIMEOUT || error == ETIMEDOUT) && memcached_now() - began >= FAIR_MS * MS)
 		c->down_until = memcached_now() + HOLD_OFF_MS * MS;
 	if (rc == KB_E_TIMEOUT)
 		return memcached_host->fail(call, rc, "%s: no connection in time", c->address->name);

@@ -168,7 +168,9 @@ static int ask_all(struct kb_handle *h, struct kb_limits *limits, struct kb_call
 			return rc;
 		if (rc) {
 			bad = rc;
-			memcached_host->log(4, "%s does not answer; what belongs there is neither found nor stored", c->address->name);
+			if (h->servers.n > 1)
+				memcached_host->log(4, "%s does not answer; what belongs there is neither found nor stored",
+						    c->address->name);
 			continue;
 		}
 		good++;

@@ -92,7 +92,8 @@ static int ask_sentinels(struct kb_handle *h, char **out, struct kb_call *call)
 		rc = redis_command(c, 3, words, NULL, call);
 		if (!rc)
 			rc = redis_read(c, &reply, call);
-		if (!rc && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str && reply->element[1]->str) {
+		if (!rc && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[0]->str &&
+		    reply->element[1]->str) {
 			const char *host = reply->element[0]->str;
 
 			if (asprintf(out, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, reply->element[1]->str) < 0)

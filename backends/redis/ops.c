@@ -376,6 +376,11 @@ static int pipelined(struct kb_handle *h, struct redis_conn *c, void *arg, struc
 	return rc;
 }
 
+static bool too_large(const struct kb_handle *h, const struct kb_item *i)
+{
+	return i->op == KB_OP_PUT && i->src->size > h->max_value;
+}
+
 int redis_batch(struct kb_handle *h, struct kb_item *const *items, size_t n, struct kb_call *call)
 {
 	size_t at = 0;
@@ -386,11 +391,12 @@ int redis_batch(struct kb_handle *h, struct kb_item *const *items, size_t n, str
 		int rc;
 
 		/* Replies pile up while requests are still being sent: neither side may fill. */
-		if (items[at]->op == KB_OP_PUT && items[at]->src->size > h->max_value) {
+		if (too_large(h, items[at])) {
 			items[at++]->status = redis_host->fail(call, KB_E_TOOBIG, "more bytes than max-value");
 			continue;
 		}
-		while (b.to < n && !(items[b.to]->op == KB_OP_PUT && items[b.to]->src->size > h->max_value) && b.to - at < 256 && (b.to == at || bytes < WINDOW) && (b.to == at || h->url.mode != REDIS_CLUSTER)) {
+		while (b.to < n && !too_large(h, items[b.to]) && b.to - at < 256 &&
+		       (b.to == at || (bytes < WINDOW && h->url.mode != REDIS_CLUSTER))) {
 			bytes += items[b.to]->op == KB_OP_PUT ? items[b.to]->src->size : 0;
 			b.to++;
 			if (items[b.to - 1]->op == KB_OP_GET && b.to - at >= 16)

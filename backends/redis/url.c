@@ -69,7 +69,8 @@ static int add_node(struct redis_url *u, char *node)
 /* "host", "host:port", "[::1]:port"; the port filled in. */
 static int take_host(struct redis_url *u, const char *s, size_t len, const char *port)
 {
-	const char *bracket = memchr(s, ']', len), *colon = memrchr(bracket ? bracket : s, ':', bracket ? (size_t)(s + len - bracket) : len);
+	const char *bracket = memchr(s, ']', len), *from = bracket ? bracket : s;
+	const char *colon = memrchr(from, ':', (size_t)(s + len - from));
 	size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
 	char *node = NULL;
 

@@ -269,7 +269,7 @@ static void from_redis(struct kache_conf *c, enum kache_conf_id id)
 
 static void from_memcached(struct kache_conf *c, enum kache_conf_id id)
 {
-	from_server(c, id, "memcached");
+	from_server(c, id, *c->v[id].text == '/' ? "memcached+unix" : "memcached");
 }
 
 static void from_bucket(struct kache_conf *c, enum kache_conf_id id)

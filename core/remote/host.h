@@ -12,7 +12,7 @@
 struct kache_call {
 	struct kb_call kb;
 	struct kache_error err;		/* text of the last failure, set with every status < 0 */
-	bool unasked;			/* it failed waiting for its turn: no word on the remote */
+	bool unasked;			/* the answer is not the remote's: remembered, shared, or its turn did not come */
 };
 
 extern const struct kb_host kache_host;

@@ -40,6 +40,7 @@ static int refuse(struct breaker *b, struct kache_call *call, uint64_t until, co
 {
 	uint64_t t = now(b), s = until > t ? (until - t) / 1000000000 + 1 : 1;
 
+	call->unasked = true;
 	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s, why);
 }
 
@@ -188,7 +189,7 @@ static int after(struct breaker *b, const struct pass *p, struct kache_call *cal
 		b->trial = false;
 	if (p->write_trial)
 		b->write_trial = false;
-	if (!call->unasked || rc >= 0) {
+	if (!call->unasked) {
 		if (rc < 0 && rc != KB_E_CANCELLED && rc != KB_E_LOCAL && rc != KB_E_TOOBIG && rc != KB_E_UNSUPPORTED)
 			note_error(b, call->err.text);
 		judge(b, p, call, rc);

@@ -1,19 +1,13 @@
-/* Objects larger than the server takes, as pieces. Every object begins with a frame; a small one is the frame and its
- * bytes, a large one is a frame that names its pieces:
- *
- *	"KCH1", u8 kind (0 whole, 1 pieces), 3 zeros, u64 size, 32 bytes BLAKE3 of the content
- *	kind 1: u64 generation, u32 size of a piece, u32 number of pieces
- *
- * Pieces are called <key>.c-<generation>-<number>. They are written first and the frame last, so a reader sees the
- * old object or the new one: the generation keeps the pieces of two writers apart. A server that drops objects may
- * have dropped a piece: then there is no such object. Nothing is handed on before its hash was right. */
+/* Objects larger than the server takes, as pieces (frame.h). Pieces are written first and the frame last, so a reader
+ * sees the old object or the new one: the generation, a random number, keeps the pieces of two writers apart. A server
+ * that drops objects may have dropped a piece: then there is no such object. Nothing is handed on before its hash was
+ * right. */
 #include "config.h"
 #include "remote/layer.h"
 
-#include "base/buf.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
+#include "remote/frame.h"
 #include "remote/stream.h"
 
 #include <errno.h>
@@ -24,89 +18,69 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { WHOLE = 48, PIECES = 64, PIECES_MAX = 4096, TTL_MORE_S = 3600, NAME_MORE = 32, BLOCK = 256 << 10 };
-static const char magic[4] = "KCH1";
+enum { TTL_MORE_S = 3600, BLOCK = 256 << 10, PIECE_MOST = 4 << 20 };
 
 struct chunk {
-	uint64_t piece;			/* bytes of one */
-	uint64_t most;			/* bytes of the backend's largest object */
+	uint64_t most;			/* bytes of an object of the server's */
+	bool writable;			/* may clear away what is of no use */
 };
 
-struct frame {
-	bool pieces;
-	uint64_t size, generation;
-	struct kache_hash hash;
-	uint32_t piece, n;
-};
+#define KEY(name) ((struct kb_key){ name, strlen(name) })
 
-static void encode(const struct frame *f, struct kache_buf *out)
+/* ---- clearing away: as far as it goes, and without a word on the call that it is done for ---- */
+
+static void remove_pieces(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, const struct kache_call *of)
 {
-	kache_buf_add(out, magic, sizeof magic);
-	kache_buf_u32(out, f->pieces);
-	kache_buf_u64(out, f->size);
-	kache_buf_add(out, &f->hash, sizeof f->hash);
-	if (f->pieces) {
-		kache_buf_u64(out, f->generation);
-		kache_buf_u32(out, f->piece);
-		kache_buf_u32(out, f->n);
+	struct kache_call call = *of;
+	int rc = KB_OK;
+
+	for (uint32_t i = 0; f->pieces && i < f->n && !rc; i++) {
+		KACHE_AUTO_FREE char *name = kache_frame_piece_name(key, f->generation, i);
+
+		rc = kache_forward_del(r, KEY(name), &call);
 	}
 }
 
-/* 0, or -1 for what is no frame, or one whose numbers do not fit each other. */
-static int decode(const struct kache_buf *b, struct frame *f)
+/* The frame goes first: an object without pieces is a miss, pieces without a frame are nothing at all. */
+static void remove_useless(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, const struct kache_call *of)
 {
-	struct kache_reader r;
-	const void *m, *hash;
-	uint32_t kind;
+	const struct chunk *c = r->ctx;
+	struct kache_call call = *of;
 
-	*f = (struct frame){ 0 };
-	kache_reader_init(&r, b->data ? b->data : "", b->len);
-	m = kache_read_raw(&r, sizeof magic);
-	kind = kache_read_u32(&r);
-	f->size = kache_read_u64(&r);
-	hash = kache_read_raw(&r, sizeof f->hash);
-	f->pieces = kind == 1;
-	if (f->pieces) {
-		f->generation = kache_read_u64(&r);
-		f->piece = kache_read_u32(&r);
-		f->n = kache_read_u32(&r);
-	}
-	if (r.bad || memcmp(m, magic, sizeof magic) || kind > 1)
-		return -1;
-	memcpy(&f->hash, hash, sizeof f->hash);
-	if (!f->pieces)
-		return b->len == WHOLE + f->size ? 0 : -1;
-	if (b->len != PIECES || !f->piece || !f->n || f->n > PIECES_MAX)
-		return -1;
-	return f->size > (uint64_t)f->piece * (f->n - 1) && f->size <= (uint64_t)f->piece * f->n ? 0 : -1;
-}
-
-static char *piece_name(struct kb_key key, uint64_t generation, uint32_t i)
-{
-	return kache_asprintf("%.*s.c-%016" PRIx64 "-%" PRIu32, (int)key.len, key.name, generation, i);
-}
-
-static bool is_piece(struct kb_key key)
-{
-	const char *mark = memmem(key.name, key.len, ".c-", 3);
-
-	return mark && (size_t)(key.name + key.len - mark) >= 3 + 16 + 2 && mark[3 + 16] == '-';
+	if (c->writable && !kache_forward_del(r, key, &call))
+		remove_pieces(r, key, f, of);
 }
 
 /* ---- reading ---- */
 
-static int get_frame(struct kache_remote *r, struct kb_key key, struct kache_buf *raw, struct frame *f, struct kache_call *call)
+static int get_frame(struct kache_remote *r, struct kb_key key, struct kache_buf *raw, struct kache_frame *f, struct kache_call *call)
 {
-	const struct chunk *c = r->ctx;
 	struct kache_mem_sink sink;
 	int rc;
 
-	kache_mem_sink_init(&sink, raw, c->most);
+	kache_mem_sink_init(&sink, raw, KACHE_FRAME_BYTES_MAX + KACHE_FRAME_WHOLE);
 	rc = kache_forward_get(r, key, &sink.kb, call);
-	if (rc)
+	if (!rc && !kache_frame_decode(raw, f))
+		rc = kache_call_fail(call, KB_E_CORRUPT, "%.*s is not framed as objects are here (chunk)", (int)key.len, key.name);
+	return rc;
+}
+
+/* Size and pieces of an object, by its size over there where that is enough: *st is then of the frame and its bytes. */
+static int peek(struct kache_remote *r, struct kb_key key, struct kache_frame *f, struct kb_stat *st, struct kache_call *call)
+{
+	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
+	int rc = kache_forward_head(r, key, st, call);
+
+	*f = (struct kache_frame){ 0 };
+	if (rc == KB_E_UNSUPPORTED)
+		*st = (struct kb_stat){ .mtime_s = -1, .ttl_s = -1 };
+	else if (rc)
 		return rc;
-	return decode(raw, f) ? kache_call_fail(call, KB_E_CORRUPT, "%.*s is not framed as kache frames objects here", (int)key.len, key.name)
-			      : KB_OK;
+	if (st->size >= KACHE_FRAME_WHOLE && st->size != KACHE_FRAME_PIECES) {
+		f->size = st->size - KACHE_FRAME_WHOLE;
+		return KB_OK;
+	}
+	return get_frame(r, key, &raw, f, call);
 }
 
 static int nameless(struct kache_call *call, int *fd)
@@ -122,7 +96,7 @@ static int nameless(struct kache_call *call, int *fd)
 }
 
 /* All pieces into fd; the hash of what came. */
-static int gather(struct kache_remote *r, struct kb_key key, const struct frame *f, int fd, struct kache_hash *hash,
+static int gather(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, int fd, struct kache_hash *hash,
 		  struct kache_call *call)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -132,12 +106,12 @@ static int gather(struct kache_remote *r, struct kb_key key, const struct frame 
 	kache_hasher_init(&h);
 	for (uint32_t i = 0; i < f->n; i++) {
 		uint64_t want = left < f->piece ? left : f->piece;
-		KACHE_AUTO_FREE char *name = piece_name(key, f->generation, i);
+		KACHE_AUTO_FREE char *name = kache_frame_piece_name(key, f->generation, i);
 		struct kache_mem_sink sink;
 		int rc;
 
 		kache_mem_sink_init(&sink, &b, f->piece);
-		rc = kache_forward_get(r, (struct kb_key){ name, strlen(name) }, &sink.kb, call);
+		rc = kache_forward_get(r, KEY(name), &sink.kb, call);
 		if (!rc && b.len != want)
 			rc = KB_MISS;
 		if (rc)
@@ -169,58 +143,80 @@ static int deliver_file(int fd, uint64_t size, struct kb_sink *sink, struct kach
 	return rc;
 }
 
-static int get_pieces(struct kache_remote *r, struct kb_key key, const struct frame *f, struct kb_sink *sink,
-		      struct kache_call *call)
+static int damaged(struct kb_key key, struct kache_call *call)
+{
+	return kache_call_fail(call, KB_E_CORRUPT, "%.*s is damaged: its hash is another one", (int)key.len, key.name);
+}
+
+static int get_pieces(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, struct kb_sink *sink,
+		      bool *useless, struct kache_call *call)
 {
 	KACHE_AUTO_FD int fd = -1;
 	struct kache_hash hash;
 	int rc = nameless(call, &fd);
 
-	if (!rc)
+	if (!rc) {
 		rc = gather(r, key, f, fd, &hash, call);
-	if (rc == KB_MISS) {	/* a frame without its pieces is of no use to anybody */
-		(void)kache_forward_del(r, key, call);
-		return rc;
+		*useless = rc == KB_MISS || rc == KB_E_CORRUPT;
 	}
-	if (!rc && !kache_hash_eq(&hash, &f->hash))
-		rc = kache_call_fail(call, KB_E_CORRUPT, "the pieces of %.*s do not fit together", (int)key.len, key.name);
+	if (!rc && !kache_hash_eq(&hash, &f->hash)) {
+		*useless = true;
+		rc = damaged(key, call);
+	}
 	return rc ? rc : deliver_file(fd, f->size, sink, call);
+}
+
+/* One attempt. *useless: it is framed, but does not hold what the frame says. */
+static int get_once(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_frame *f, bool *useless,
+		    struct kache_call *call)
+{
+	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
+	struct kache_hash hash;
+	int rc = get_frame(r, key, &raw, f, call);
+
+	*useless = false;
+	if (rc)
+		return rc;
+	if (f->size > sink->limit)
+		return kache_call_fail(call, KB_E_CORRUPT, "%.*s has more bytes than is acceptable", (int)key.len, key.name);
+	if (f->pieces)
+		return get_pieces(r, key, f, sink, useless, call);
+	kache_hash_bytes(raw.data + KACHE_FRAME_WHOLE, f->size, &hash);
+	*useless = !kache_hash_eq(&hash, &f->hash);
+	if (*useless)
+		return damaged(key, call);
+	rc = sink->begin(sink, f->size);
+	return rc ? rc : sink->write(sink, raw.data + KACHE_FRAME_WHOLE, f->size);
 }
 
 static int get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
-	struct kache_hash hash;
-	struct frame f;
-	int rc = get_frame(r, key, &raw, &f, call);
+	struct kache_frame first, second;
+	bool useless;
+	int rc = get_once(r, key, sink, &first, &useless, call);
 
-	if (rc)
+	if (!useless)
 		return rc;
-	if (f.size > sink->limit)
-		return kache_call_fail(call, KB_E_CORRUPT, "%.*s has more bytes than is acceptable", (int)key.len, key.name);
-	if (f.pieces)
-		return get_pieces(r, key, &f, sink, call);
-	kache_hash_bytes(raw.data + WHOLE, raw.len - WHOLE, &hash);
-	if (!kache_hash_eq(&hash, &f.hash))
-		return kache_call_fail(call, KB_E_CORRUPT, "%.*s is damaged", (int)key.len, key.name);
-	rc = sink->begin(sink, f.size);
-	return rc ? rc : sink->write(sink, raw.data + WHOLE, raw.len - WHOLE);
+	/* Another writer may have replaced it meanwhile, or it was damaged on its way. */
+	rc = get_once(r, key, sink, &second, &useless, call);
+	if (useless && first.generation == second.generation)
+		remove_useless(r, key, &second, call);
+	return rc;
 }
 
 static int head(struct kache_remote *r, struct kb_key key, struct kb_stat *st, struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
-	struct frame f;
-	int rc = get_frame(r, key, &raw, &f, call);
+	struct kache_frame f;
+	int rc = peek(r, key, &f, st, call);
 
 	if (!rc)
-		*st = (struct kb_stat){ .size = f.size, .mtime_s = -1, .ttl_s = -1 };
+		st->size = f.size;
 	return rc;
 }
 
 /* ---- writing ---- */
 
-static int read_piece(struct kb_source *src, uint64_t want, struct kache_buf *out, struct kache_call *call)
+static int read_bytes(struct kb_source *src, uint64_t want, struct kache_buf *out, struct kache_call *call)
 {
 	while (want) {
 		size_t got = 0;
@@ -245,80 +241,102 @@ static int put_buf(struct kache_remote *r, struct kb_key key, const struct kache
 static int put_whole(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
 		     struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf content = KACHE_BUF_INIT, all = KACHE_BUF_INIT;
-	struct frame f = { .size = src->size };
-	int rc = read_piece(src, src->size, &content, call);
+	KACHE_AUTO_BUF struct kache_buf all = KACHE_BUF_INIT, frame = KACHE_BUF_INIT;
+	struct kache_frame f = { .size = src->size };
+	int rc;
 
+	kache_frame_encode(&f, &all);	/* its place, until the hash is known */
+	rc = read_bytes(src, src->size, &all, call);
 	if (rc)
 		return rc;
-	kache_hash_bytes(content.data ? content.data : "", content.len, &f.hash);
-	encode(&f, &all);
-	kache_buf_add(&all, content.data ? content.data : "", content.len);
+	kache_hash_bytes(all.data + KACHE_FRAME_WHOLE, f.size, &f.hash);
+	kache_frame_encode(&f, &frame);
+	memcpy(all.data, frame.data, frame.len);
 	return put_buf(r, key, &all, opts, call);
 }
 
+/* The pieces alone. Those that were written are counted in f->n. */
 static int put_pieces(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
-		      struct kache_call *call)
+		      struct kache_frame *f, struct kache_call *call)
 {
-	const struct chunk *c = r->ctx;
-	struct frame f = { .pieces = true, .size = src->size, .piece = (uint32_t)c->piece };
-	struct kb_put_opts piece_opts = { .struct_size = sizeof piece_opts };
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT, head_frame = KACHE_BUF_INIT;
+	struct kb_put_opts mine = { .struct_size = sizeof mine, .ttl_s = opts && opts->ttl_s ? opts->ttl_s + TTL_MORE_S : 0 };
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 	struct kache_hasher h;
-	uint64_t left = src->size;
+	int rc = KB_OK;
 
-	if (opts && opts->ttl_s)
-		piece_opts.ttl_s = opts->ttl_s + TTL_MORE_S;
-	if (getrandom(&f.generation, sizeof f.generation, 0) != sizeof f.generation)
+	if (getrandom(&f->generation, sizeof f->generation, 0) != sizeof f->generation)
 		return kache_call_fail(call, KB_E_LOCAL, "no random numbers: %s", strerror(errno));
-	f.n = (uint32_t)((src->size + c->piece - 1) / c->piece);
 	kache_hasher_init(&h);
-	for (uint32_t i = 0; i < f.n; i++) {
-		uint64_t want = left < c->piece ? left : c->piece;
-		KACHE_AUTO_FREE char *name = piece_name(key, f.generation, i);
-		int rc;
+	for (uint64_t left = f->size; left && !rc; f->n += !rc) {
+		uint64_t want = left < f->piece ? left : f->piece;
+		KACHE_AUTO_FREE char *name = kache_frame_piece_name(key, f->generation, f->n);
 
 		kache_buf_reset(&b);
-		rc = read_piece(src, want, &b, call);
+		rc = read_bytes(src, want, &b, call);
 		if (!rc)
-			rc = put_buf(r, (struct kb_key){ name, strlen(name) }, &b, &piece_opts, call);
-		if (rc)
-			return rc > 0 ? KB_E_BUG : rc;
-		kache_hasher_add(&h, b.data, b.len);
+			rc = put_buf(r, KEY(name), &b, &mine, call);
+		if (rc > 0)	/* not asked for */
+			rc = kache_call_fail(call, KB_E_BUG, "%s: '%s' to a put that replaces", name, kache_status_name(rc));
+		kache_hasher_add(&h, b.data ? b.data : "", b.len);
 		left -= want;
 	}
-	kache_hasher_end(&h, &f.hash);
-	encode(&f, &head_frame);
-	return put_buf(r, key, &head_frame, opts, call);
+	kache_hasher_end(&h, &f->hash);
+	return rc;
+}
+
+static int put_large(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
+		     struct kache_call *call)
+{
+	const struct chunk *c = r->ctx;
+	struct kache_frame f = { .pieces = true, .size = src->size, .piece = (uint32_t)c->most };
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	int rc;
+
+	if ((src->size - 1) / c->most >= KACHE_FRAME_PIECES_MAX || key.len + KACHE_FRAME_NAME_MORE > KB_KEY_MAX)
+		return kache_call_fail(call, KB_E_TOOBIG, "more than %d pieces of %" PRIu64 " bytes", KACHE_FRAME_PIECES_MAX, c->most);
+	rc = put_pieces(r, key, src, opts, &f, call);
+	if (!rc) {
+		kache_frame_encode(&f, &b);
+		rc = put_buf(r, key, &b, opts, call);
+		if (rc == KB_E_TRANSIENT || rc == KB_E_TIMEOUT || rc == KB_E_CANCELLED)
+			return rc;	/* it may have arrived: then the pieces are wanted */
+	}
+	if (rc)
+		remove_pieces(r, key, &f, call);
+	return rc;
 }
 
 static int put(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
 	       struct kache_call *call)
 {
 	const struct chunk *c = r->ctx;
+	bool large = src->size + KACHE_FRAME_WHOLE > c->most, keep = opts && opts->flags & KB_PUT_IF_ABSENT;
+	struct kache_frame old = { .pieces = false };
+	struct kache_call asking = *call;
+	struct kb_stat st;
+	int rc;
 
+	/* Before many pieces travel in vain; and what is replaced may leave pieces behind. */
+	if ((large || !keep) && !peek(r, key, &old, &st, &asking) && keep)
+		return KB_EXISTS;
 	if (src->rewind(src))
 		return kache_call_fail(call, KB_E_LOCAL, "the source can't be read");
-	if (src->size + WHOLE <= c->most)
-		return put_whole(r, key, src, opts, call);
-	if ((src->size + c->piece - 1) / c->piece > PIECES_MAX || key.len + NAME_MORE > KB_KEY_MAX)
-		return kache_call_fail(call, KB_E_TOOBIG, "more than %d pieces of %" PRIu64 " bytes", PIECES_MAX, c->piece);
-	return put_pieces(r, key, src, opts, call);
+	rc = large ? put_large(r, key, src, opts, call) : put_whole(r, key, src, opts, call);
+	if (!rc)
+		remove_pieces(r, key, &old, call);
+	return rc;
 }
 
 static int del(struct kache_remote *r, struct kb_key key, struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
-	struct frame f;
-	int rc = get_frame(r, key, &raw, &f, call), gone;
+	struct kache_call asking = *call;
+	struct kache_frame f;
+	struct kb_stat st;
+	int known = peek(r, key, &f, &st, &asking), rc = kache_forward_del(r, key, call);
 
-	gone = kache_forward_del(r, key, call);
-	for (uint32_t i = 0; !rc && !gone && f.pieces && i < f.n; i++) {
-		KACHE_AUTO_FREE char *name = piece_name(key, f.generation, i);
-
-		(void)kache_forward_del(r, (struct kb_key){ name, strlen(name) }, call);
-	}
-	return gone;
+	if (!known && !rc)
+		remove_pieces(r, key, &f, call);
+	return rc;
 }
 
 struct listing {
@@ -326,11 +344,19 @@ struct listing {
 	void *arg;
 };
 
+/* The size is told where it is known without a look at the object. */
 static int listed(void *arg, struct kb_key key, const struct kb_stat *st)
 {
 	const struct listing *l = arg;
+	struct kb_stat own;
 
-	return is_piece(key) ? 0 : l->each(l->arg, key, st);
+	if (kache_frame_is_piece(key))
+		return 0;
+	if (!st || st->size < KACHE_FRAME_WHOLE || st->size == KACHE_FRAME_PIECES)
+		return l->each(l->arg, key, NULL);
+	own = *st;
+	own.size -= KACHE_FRAME_WHOLE;
+	return l->each(l->arg, key, &own);
 }
 
 static int list(struct kache_remote *r, struct kb_key prefix, kache_remote_each *each, void *arg, struct kache_call *call)
@@ -350,11 +376,11 @@ static const struct kache_remote_ops ops = {
 	.ping = kache_forward_ping,
 };
 
-struct kache_remote *kache_layer_chunk(struct kache_remote *next, uint64_t most)
+struct kache_remote *kache_layer_chunk(struct kache_remote *next, uint64_t most, bool writable)
 {
 	struct chunk *c = kache_calloc(1, sizeof *c);
 
-	c->most = most;
-	c->piece = most;
+	c->most = most < PIECE_MOST ? most : PIECE_MOST;
+	c->writable = writable;
 	return kache_layer_new(&ops, next, c);
 }

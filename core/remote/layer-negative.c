@@ -67,6 +67,12 @@ static int learn(struct negative *n, const struct place *p, int rc)
 	return rc;
 }
 
+static int remembered(struct kache_call *call)
+{
+	call->unasked = true;
+	return KB_MISS;
+}
+
 /* After a change by ourselves. */
 static int forget(struct negative *n, struct kb_key key, int rc)
 {
@@ -89,14 +95,14 @@ static int get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, 
 {
 	struct place p;
 
-	return known(r->ctx, key, &p) ? KB_MISS : learn(r->ctx, &p, kache_forward_get(r, key, sink, call));
+	return known(r->ctx, key, &p) ? remembered(call) : learn(r->ctx, &p, kache_forward_get(r, key, sink, call));
 }
 
 static int head(struct kache_remote *r, struct kb_key key, struct kb_stat *st, struct kache_call *call)
 {
 	struct place p;
 
-	return known(r->ctx, key, &p) ? KB_MISS : learn(r->ctx, &p, kache_forward_head(r, key, st, call));
+	return known(r->ctx, key, &p) ? remembered(call) : learn(r->ctx, &p, kache_forward_head(r, key, st, call));
 }
 
 static int put(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,

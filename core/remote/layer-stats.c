@@ -15,13 +15,50 @@ struct stats {
 	uint64_t timeout_ms;
 };
 
-static int count(struct stats *s, int rc)
+static atomic_ullong *counter_of(struct kache_remote_stats *c, int rc)
 {
-	if (rc == KB_E_TOOBIG)
-		atomic_fetch_add(&s->counters.too_big, 1);
-	else if (rc < 0 && rc != KB_E_CANCELLED)
-		atomic_fetch_add(&s->counters.errors, 1);
+	switch (rc) {
+	case KB_E_TRANSIENT:
+	case KB_E_THROTTLED:
+		return &c->passing;
+	case KB_E_TIMEOUT:
+		return &c->timeouts;
+	case KB_E_AUTH:
+		return &c->refused;
+	case KB_E_NOSPACE:
+		return &c->no_space;
+	case KB_E_CORRUPT:
+		return &c->corrupt;
+	case KB_E_LOCAL:
+		return &c->local;
+	default:
+		return &c->other;
+	}
+}
+
+static int count(struct stats *s, const struct kache_call *call, int rc)
+{
+	struct kache_remote_stats *c = &s->counters;
+
+	if (rc == KB_E_CANCELLED)
+		return rc;
+	if (rc == KB_E_TOOBIG) {
+		atomic_fetch_add(&c->too_big, 1);
+	} else if (call->unasked) {
+		atomic_fetch_add(rc < 0 ? &c->held_back : &c->spared, 1);
+	} else if (rc < 0) {
+		atomic_fetch_add(&c->errors, 1);
+		atomic_fetch_add(counter_of(c, rc), 1);
+	}
 	return rc;
+}
+
+static void took(atomic_ullong *n, atomic_ullong *us, uint64_t began, const struct kache_call *call, int rc)
+{
+	if (rc < 0 || call->unasked)
+		return;
+	atomic_fetch_add(n, 1);
+	atomic_fetch_add(us, (kache_now_mono() - began) / 1000);
 }
 
 /* A sink that counts on its way to the caller's. What goes by the descriptor is counted by its size. */
@@ -60,53 +97,60 @@ static int get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, 
 {
 	struct counted c = { .kb = *sink, .to = sink };
 	struct stats *s = r->ctx;
+	uint64_t began = kache_now_mono();
 	int rc;
 
 	c.kb.begin = counted_begin;
 	c.kb.write = counted_write;
+	call->unasked = false;
 	rc = kache_forward_get(r, key, &c.kb, call);
+	took(&s->counters.get_n, &s->counters.get_us, began, call, rc);
 	if (rc == KB_OK) {
 		atomic_fetch_add(&s->counters.hits, 1);
 		atomic_fetch_add(&s->counters.bytes_in, received(&c));
 	}
 	if (rc == KB_MISS)
 		atomic_fetch_add(&s->counters.misses, 1);
-	return count(s, rc);
+	return count(s, call, rc);
 }
 
 static int put(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
 	       struct kache_call *call)
 {
 	struct stats *s = r->ctx;
-	int rc = kache_forward_put(r, key, src, opts, call);
+	uint64_t began = kache_now_mono();
+	int rc;
 
+	call->unasked = false;
+	rc = kache_forward_put(r, key, src, opts, call);
+	took(&s->counters.put_n, &s->counters.put_us, began, call, rc);
 	if (rc == KB_OK) {
 		atomic_fetch_add(&s->counters.stored, 1);
 		atomic_fetch_add(&s->counters.bytes_out, src->size);
 	} else if (rc == KB_EXISTS) {
 		atomic_fetch_add(&s->counters.existed, 1);
 	}
-	return count(s, rc);
+	return count(s, call, rc);
 }
 
 static int head(struct kache_remote *r, struct kb_key key, struct kb_stat *st, struct kache_call *call)
 {
-	return count(r->ctx, kache_forward_head(r, key, st, call));
+	return count(r->ctx, call, kache_forward_head(r, key, st, call));
 }
 
 static int del(struct kache_remote *r, struct kb_key key, struct kache_call *call)
 {
-	return count(r->ctx, kache_forward_del(r, key, call));
+	return count(r->ctx, call, kache_forward_del(r, key, call));
 }
 
 static int list(struct kache_remote *r, struct kb_key prefix, kache_remote_each *each, void *arg, struct kache_call *call)
 {
-	return count(r->ctx, kache_forward_list(r, prefix, each, arg, call));
+	return count(r->ctx, call, kache_forward_list(r, prefix, each, arg, call));
 }
 
 static int ping(struct kache_remote *r, struct kb_limits *limits, struct kache_call *call)
 {
-	return count(r->ctx, kache_forward_ping(r, limits, call));
+	return count(r->ctx, call, kache_forward_ping(r, limits, call));
 }
 
 static void close_layer(struct kache_remote *r)

@@ -30,8 +30,8 @@ struct kache_remote *kache_layer_breaker(struct kache_remote *next, struct kache
 /* ttl_ms 0: misses are not remembered. clock: for tests, else NULL. */
 struct kache_remote *kache_layer_negative(struct kache_remote *next, uint64_t ttl_ms, uint64_t (*clock)(void));
 struct kache_remote *kache_layer_coalesce(struct kache_remote *next);
-/* most: bytes of the largest object that the backend takes. */
-struct kache_remote *kache_layer_chunk(struct kache_remote *next, uint64_t most);
+/* most: bytes of the largest object that the backend takes. writable: what is of no use is removed. */
+struct kache_remote *kache_layer_chunk(struct kache_remote *next, uint64_t most, bool writable);
 /* per_second 0: no rate. */
 struct kache_remote *kache_layer_limit(struct kache_remote *next, unsigned most, unsigned per_second);
 /* timeout_ms of one attempt, 0: all the time there is. */

@@ -97,7 +97,7 @@ static void layers(struct kache_module *m, const kb_conf *conf, const struct kb_
 	at = kache_layer_limit(at, inflight(conf, limits), (unsigned)kache_options_u64(conf, "rate"));
 	at = retry = kache_layer_retry(at, (unsigned)kache_options_u64(conf, "retries"));
 	if (chunked(conf, limits))
-		at = kache_layer_chunk(at, limits->max_object);
+		at = kache_layer_chunk(at, limits->max_object, writable);
 	at = kache_layer_coalesce(at);
 	at = kache_layer_negative(at, kache_options_u64(conf, "negative-ttl"), NULL);
 	at = kache_layer_breaker(at, kache_remote_health(outer), info.url);

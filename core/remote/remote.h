@@ -42,6 +42,13 @@ struct kache_remote {			/* one layer; the outermost stands for the whole */
 struct kache_remote_stats {
 	atomic_ullong hits, misses, stored, existed, retries, too_big, errors;
 	atomic_ullong bytes_in, bytes_out;	/* of objects */
+	/* Parts of errors. */
+	atomic_ullong passing, timeouts, refused, no_space, corrupt, local, other;
+	/* Answers that did not need the remote (remembered, shared), and calls that were not let through to it
+	 * (left alone, no turn in time); neither is an error. */
+	atomic_ullong spared, held_back;
+	/* Gets and puts that the remote answered without an error, and the time they took with their repetitions. */
+	atomic_ullong get_n, get_us, put_n, put_us;
 };
 
 enum kache_health_state { KACHE_HEALTH_OK, KACHE_HEALTH_GIVEN_UP, KACHE_HEALTH_DISABLED };

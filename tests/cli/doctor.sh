@@ -77,5 +77,31 @@ echo 'kache store 99' > "$KACHE_CACHE_DIR/format"
 out=$(doctor --verify --repair); is $? 1 "a newer store"
 like "$out" '^!!  cache directory .*format 99' "is left alone"
 
+# Remotes.
+rm "$KACHE_CACHE_DIR/format"; export KACHE_CACHE_DIR="$T/cache2"
+like "$(doctor)" '^ok  remote +none is configured$' "no remote"
+like "$(KACHE_BACKEND=file:///x KACHE_LOCAL_ONLY=1 doctor)" '^ok  remote +none is used, for cache.local_only is set \(environment KACHE_LOCAL_ONLY\)$' "none on purpose"
+if test -f "$builddir/backends/fs/.libs/kache-fs.so"; then
+	mkdir "$T/modules"
+	install -m 755 "$builddir/backends/fs/.libs/kache-fs.so" "$T/modules/kache-fs.so"
+	export KACHE_PLUGIN_PATH="$T/modules"
+	export KACHE_BACKEND="file://$T/remote file://$T/absent?create=false"
+	out=$(doctor); is $? 1 "a remote that is not there"
+	like "$out" "^ok  remote +file://$T/remote, may be written, opened in [0-9.]+ ms, answers in [0-9.]+ ms$" "one is well"
+	like "$out" "^!!  remote +file://$T/absent: .*absent.*: .*environment KACHE_BACKEND" "one is named, and where it comes from"
+	is "$(find "$T/remote" -type f | wc -l)" 0 "nothing is stored"
+	out=$(KACHE_BACKEND="file://$T/remote?mode=ro" doctor); is $? 0 "a read-only one"
+	like "$out" "^ok  remote +file://$T/remote, read-only, " "is told"
+	out=$(KACHE_BACKEND="file://$T/remote?shar=all" doctor); is $? 1 "a wrong option"
+	like "$out" "^!!  remote +URL: the fs backend has no option 'shar'; did you mean 'share'" "is named"
+	out=$(KACHE_BACKEND="nosuch://u:secret@host/" doctor)
+	like "$out" '^!!  remote +no backend serves nosuch: URLs' "so is a backend that is not installed"
+	unlike "$out" 'u:secret' "and no password is shown"
+	unset KACHE_BACKEND
+	printf '[[cache.remotes]]\nname = "office"\nurl = "file://%s/remote"\n' "$T" > "$T/c.toml"
+	like "$(KACHE_CONFIG=$T/c.toml doctor)" "^ok  remote +office \(file://$T/remote\), " "a name is used"
+	unset KACHE_PLUGIN_PATH
+fi
+
 for args in --fast extra; do out=$(doctor $args); is $? 2 "$args: usage"; done
 finish

@@ -156,4 +156,40 @@ like "$out" "no backend 'nothing'; there are:" "and says which there are"
 export KACHE_PLUGIN_PATH="$T/n"
 like "$("$KACHE" plugin list --json)" '"name":"tiny","usable":true,"problem":null,"disabled":false' "list --json"
 like "$("$KACHE" plugin show tiny --json)" '"options":\[\{"name":"servers","accepts":"a number from 1 to 64","default":"4"' "show --json"
+
+# dump
+out=$("$KACHE" plugin dump tiny); is $? 0 "dump"
+unlike "$out" '^[^=]*$' "has key=value lines only"
+for want in name=tiny version=7 'schemes=tiny tinys' "path=$T/n/kache-tiny.so" abi_major=1 threads=serial cap_write=0 cap_put_if_absent=0 has_put=1 has_list=0 \
+	options=servers option_servers_type=uint option_servers_default=4 option_servers_min=1 option_servers_variable=TINY_SERVERS option_servers_required=1; do
+	printf '%s\n' "$out" | grep -qxF "$want"; ok $? "with $want"
+done
+"$KACHE" plugin dump nothing > "$T/out" 2>&1; is $? 1 "dump of an unknown backend fails"
+"$KACHE" plugin dump > "$T/out" 2>&1; is $? 2 "dump without a name is a usage error"
+"$KACHE" plugin dump tiny --json > "$T/out" 2>&1; is $? 2 "so is --json"
+
+# test
+if test -f "$builddir/backends/fs/.libs/kache-fs.so"; then
+	install -m 755 "$builddir/backends/fs/.libs/kache-fs.so" "$T/n/kache-fs.so"
+	out=$("$KACHE" plugin test "file://$T/remote" 2>&1); is $? 0 "test of a URL"
+	is "$(printf '%s\n' "$out" | sed 's/ .*//' | tr '\n' ' ')" "open ping put head get delete get " "goes through all steps"
+	unlike "$out" failed "none fails"
+	like "$out" '^put +ok, [0-9.]+ [mu]?s, 4096 bytes$' "with its time"
+	is "$(find "$T/remote" -type f | wc -l)" 0 "nothing stays there"
+	out=$("$KACHE" plugin test "file://$T/remote?mode=ro" 2>&1); is $? 1 "read-only"
+	like "$out" "^kache: plugin: file://$T/remote is read-only, .*nothing was stored there$" "is said"
+	out=$("$KACHE" plugin test "file://$T/gone?create=false" 2>&1); is $? 1 "a remote that is not there"
+	like "$out" "^open +failed after .*: remote file://$T/gone: " "fails at its opening"
+	out=$("$KACHE" plugin test fs 2>&1); is $? 1 "a backend without a remote"
+	like "$out" "no configured remote is 'fs' or uses that backend; give a URL$" "is told"
+	like "$(KACHE_BACKEND="file://$T/remote" "$KACHE" plugin test fs 2>&1)" "^open +ok, .*, file://$T/remote$" "with one it is tested"
+	printf '[[cache.remotes]]\nurl = "tiny:"\n[[cache.remotes]]\nname = "office"\nurl = "file://%s/remote"\n' "$T" > "$T/c.toml"
+	like "$(KACHE_CONFIG=$T/c.toml "$KACHE" plugin test office 2>&1)" "^open +ok, .*, file://$T/remote$" "also by its name"
+	mkdir -p "$T/remote/artifacts"; chmod 555 "$T/remote/artifacts"
+	if test "$(id -u)" != 0; then
+		"$KACHE" plugin test "file://$T/remote" > "$T/out" 2>&1; is $? 1 "a directory that can't be written"
+	fi
+	chmod 755 "$T/remote/artifacts"
+fi
+"$KACHE" plugin test > "$T/out" 2>&1; is $? 2 "test without a name is a usage error"
 finish

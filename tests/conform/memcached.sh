@@ -48,6 +48,9 @@ like "$out" '^get k/large 5000000 bytes$' "one of more than an item holds travel
 like "$(ask "$port" 'mg kache:artifacts/k/large s')" '^HD s' "and lies under its own name"
 kit text -o "url=$url"
 kit binary -o "url=$url" -o protocol=binary
+for protocol in text binary; do
+	kit "faults, $protocol" --group faults --proxy "127.0.0.1:$port" -o url=memcached://%proxy% -o "protocol=$protocol"
+done
 
 # what fits into an item fits, and what does not is not sent
 for size in 512k 1m 2m 8m; do

@@ -269,6 +269,8 @@ static void remotes_of_variables(void)
 	kache_conf_free(c);
 	setenv("KACHE_MEMCACHED", "h:1,i:2", 1);
 	remotes_are(file, "memcached://h:1,i:2", "Memcached before that");
+	setenv("KACHE_MEMCACHED", "/run/m.sock", 1);
+	remotes_are(file, "memcached+unix:///run/m.sock", "by its socket");
 	setenv("KACHE_REDIS", "h:1", 1);
 	remotes_are(file, "redis://h:1", "Redis before that");
 	setenv("KACHE_REDIS", "/run/r.sock", 1);

@@ -25,7 +25,8 @@ struct fake {
 	unsigned hold_ms;
 	unsigned busy, most_busy;
 	char order[16];			/* of gets: first letters of their keys */
-	uint64_t last_deadline;
+	uint64_t last_deadline, bytes_out;	/* bytes_out: what gets have sent */
+	int64_t last_ttl;
 	struct {
 		char *name, *data;
 		size_t len;
@@ -33,12 +34,14 @@ struct fake {
 	uint64_t max_object;
 	uint32_t retry_after_ms;
 	bool unasked;			/* what the layers below say of a failure */
-	void (*meanwhile)(void);	/* happens once during the next call */
+	void (*meanwhile)(void);	/* happens once: during the call of that number, or the next */
+	unsigned meanwhile_at;
 };
 
 static int enter(struct fake *f, struct kache_call *call)
 {
 	void (*meanwhile)(void);
+	unsigned hold_ms;
 	int rc = KB_OK;
 
 	pthread_mutex_lock(&f->lock);
@@ -51,13 +54,15 @@ static int enter(struct fake *f, struct kache_call *call)
 	f->last_deadline = call->kb.deadline_ns;
 	call->kb.retry_after_ms = f->retry_after_ms;
 	call->unasked = f->unasked;
-	meanwhile = f->meanwhile;
-	f->meanwhile = NULL;
+	hold_ms = f->hold_ms;
+	meanwhile = f->calls >= f->meanwhile_at ? f->meanwhile : NULL;
+	if (meanwhile)
+		f->meanwhile = NULL;
 	pthread_mutex_unlock(&f->lock);
 	if (meanwhile)
 		meanwhile();
-	if (f->hold_ms)
-		usleep(f->hold_ms * 1000);
+	if (hold_ms)
+		usleep(hold_ms * 1000);
 	return rc;
 }
 
@@ -92,6 +97,7 @@ static int fake_get(struct kache_remote *r, struct kb_key key, struct kb_sink *s
 		rc = i < 0 ? KB_MISS : sink->begin(sink, f->objects[i].len);
 	if (!rc)
 		rc = sink->write(sink, f->objects[i].data, f->objects[i].len);
+	f->bytes_out += rc ? 0 : f->objects[i].len;
 	pthread_mutex_unlock(&f->lock);
 	return leave(f, rc, call);
 }
@@ -103,9 +109,11 @@ static int fake_put(struct kache_remote *r, struct kb_key key, struct kb_source 
 	int rc = enter(f, call), i;
 	size_t got;
 
-	(void)opts;
 	pthread_mutex_lock(&f->lock);
+	f->last_ttl = opts ? opts->ttl_s : 0;
 	i = slot(f, key);
+	if (!rc && i >= 0 && opts && opts->flags & KB_PUT_IF_ABSENT)
+		rc = KB_EXISTS;
 	for (int k = 0; i < 0 && k < OBJECTS; k++)
 		if (!f->objects[k].name)
 			i = k;
@@ -128,12 +136,17 @@ static int fake_put(struct kache_remote *r, struct kb_key key, struct kb_source 
 
 static int fake_head(struct kache_remote *r, struct kb_key key, struct kb_stat *st, struct kache_call *call)
 {
-	int rc = enter(r->ctx, call);
+	struct fake *f = r->ctx;
+	int rc = enter(f, call), i;
 
-	if (!rc)
-		rc = slot(r->ctx, key) < 0 ? KB_MISS : KB_OK;
-	*st = (struct kb_stat){ .size = 1 };
-	return leave(r->ctx, rc, call);
+	pthread_mutex_lock(&f->lock);
+	i = slot(f, key);
+	if (!rc && i < 0)
+		rc = KB_MISS;
+	else if (!rc)
+		*st = (struct kb_stat){ .size = f->objects[i].len, .mtime_s = 1, .ttl_s = -1 };
+	pthread_mutex_unlock(&f->lock);
+	return leave(f, rc, call);
 }
 
 static int fake_del(struct kache_remote *r, struct kb_key key, struct kache_call *call)
@@ -157,8 +170,11 @@ static int fake_list(struct kache_remote *r, struct kb_key prefix, kache_remote_
 
 	(void)prefix;
 	for (int i = 0; !rc && i < OBJECTS; i++)
-		if (f->objects[i].name)
-			rc = each(arg, (struct kb_key){ f->objects[i].name, strlen(f->objects[i].name) }, NULL);
+		if (f->objects[i].name) {
+			const struct kb_stat st = { .size = f->objects[i].len, .mtime_s = 1, .ttl_s = -1 };
+
+			rc = each(arg, (struct kb_key){ f->objects[i].name, strlen(f->objects[i].name) }, &st);
+		}
 	return leave(f, rc, call);
 }
 

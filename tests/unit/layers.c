@@ -95,6 +95,19 @@ static void breaker_bystanders(void)
 	kache_remote_close(r);
 }
 
+/* What is answered without the remote. */
+static void breaker_above_negative(void)
+{
+	struct kache_remote *r = with_breaker(kache_layer_negative(BACKEND(KB_MISS, KB_E_TIMEOUT, KB_E_TIMEOUT), 60000, test_clock));
+
+	ask(r, "absent");
+	ask(r, "k");
+	pass(8);
+	ok(ask(r, "absent") == KB_MISS && fake.calls == 2 && health.state == KACHE_HEALTH_GIVEN_UP, "what is remembered ends no outage");
+	ok(ask(r, "k") == KB_E_TIMEOUT && fake.calls == 3, "the next call still finds out");
+	kache_remote_close(r);
+}
+
 static void breaker(void)
 {
 	struct kache_remote *r = with_breaker(BACKEND(KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_MISS, KB_E_TRANSIENT,
@@ -155,6 +168,7 @@ static void breaker(void)
 	kache_remote_close(r);
 	breaker_trials();
 	breaker_bystanders();
+	breaker_above_negative();
 }
 
 /* ---- negative ---- */
@@ -311,7 +325,9 @@ static void limit_fairness(void)
 		t[i] = (struct thread){ .r = r, .key = keys[i] };
 		pthread_create(&t[i].id, NULL, thread_main, &t[i]);
 		usleep(30000);
+		pthread_mutex_lock(&fake.lock);
 		fake.hold_ms = 0;
+		pthread_mutex_unlock(&fake.lock);
 	}
 	for (unsigned i = 0; i < N; i++)
 		pthread_join(t[i].id, NULL);
@@ -403,6 +419,44 @@ static void attempts(void)
 	kache_remote_close(retry);
 }
 
+/* ---- stats ---- */
+
+#define COUNT(name) atomic_load(&kache_remote_stats(r)->name)
+
+static void stats(void)
+{
+	static const int answers[] = {
+		KB_OK, KB_MISS, KB_E_TRANSIENT, KB_E_THROTTLED, KB_E_TIMEOUT, KB_E_AUTH, KB_E_NOSPACE, KB_E_CORRUPT, KB_E_LOCAL,
+		KB_E_BUG, KB_E_CANCELLED, KB_E_TOOBIG,
+	};
+	enum { N = sizeof answers / sizeof *answers };
+	struct kache_remote_info info = { .backend = "fake", .url = kache_strdup("fake:"), .prefix = kache_strdup("") };
+	struct kache_remote *f = backend(NULL, 0), *r = kache_layer_stats(f, &info, 1000);
+
+	give(r, "k", "data", 4, 0);
+	give(r, "k", "data", 4, KB_PUT_IF_ABSENT);
+	memcpy(fake.script + fake.calls, answers, sizeof answers);
+	fake.n_script = fake.calls + N;
+	for (unsigned i = 0; i < N; i++)
+		ask(r, "k");
+	ok(COUNT(stored) == 1 && COUNT(existed) == 1 && COUNT(bytes_out) == 4, "what was stored");
+	ok(COUNT(hits) == 1 && COUNT(misses) == 1 && COUNT(bytes_in) == 4, "what was found");
+	ok(COUNT(errors) == 8 && COUNT(too_big) == 1, "what failed, without what was cancelled");
+	ok(COUNT(passing) == 2 && COUNT(timeouts) == 1 && COUNT(refused) == 1 && COUNT(no_space) == 1 && COUNT(corrupt) == 1 &&
+	   COUNT(local) == 1 && COUNT(other) == 1, "and of which kind that was");
+	ok(COUNT(get_n) == 2 && COUNT(put_n) == 2, "how many answers there were");
+	fake.hold_ms = 5;
+	ask(r, "k");
+	ok(COUNT(get_us) >= 5000, "and how long they took");
+	fake.unasked = true;
+	ask(r, "absent");
+	fake.n_script = fake.calls + 1;
+	fake.script[fake.calls] = KB_E_TRANSIENT;
+	ask(r, "k");
+	ok(COUNT(spared) == 1 && COUNT(held_back) == 1 && COUNT(errors) == 8 && COUNT(get_n) == 3, "what the remote was not asked is no answer of it");
+	kache_remote_close(r);
+}
+
 int main(void)
 {
 	kache_log_level = KACHE_LOG_ERROR;
@@ -411,6 +465,7 @@ int main(void)
 	coalesce();
 	limit();
 	attempts();
+	stats();
 	kache_buf_release(&got);
 	return done();
 }

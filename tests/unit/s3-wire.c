@@ -24,6 +24,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char seen[LOG];			/* "METHOD target\n" of all requests */
 static char last[HEAD];			/* the last one's head */
 static int n_requests, hang_at = -1;	/* a request that is never answered */
+static int turn;			/* what is left of an earlier case does not count */
 static int listener, port;
 
 static size_t read_head(int fd, char *buf)
@@ -51,8 +52,10 @@ static char *read_body(int fd, const char *head)
 	while (n < len) {
 		ssize_t got = read(fd, body + n, len - n);
 
-		if (got <= 0)
-			break;
+		if (got <= 0) {
+			free(body);
+			return NULL;
+		}
 		n += (size_t)got;
 	}
 	return body;
@@ -69,29 +72,43 @@ static void reply(int fd, const char *method, struct answer a)
 		(void)!write(fd, a.body, strlen(a.body));
 }
 
+/* Notes a request and finds its answer. False: none is given. */
+static bool note(int of, const char *method, const char *target, const char *head, const char *body, struct answer *a)
+{
+	bool answers = false;
+
+	pthread_mutex_lock(&lock);
+	if (of == turn) {
+		size_t at = strlen(seen);
+
+		snprintf(seen + at, LOG - at, "%s %s\n", method, target);
+		snprintf(last, sizeof last, "%s", head);
+		*a = script(method, target, head, body, n_requests);
+		answers = n_requests++ != hang_at;
+	}
+	pthread_mutex_unlock(&lock);
+	return answers;
+}
+
 static void *serve(void *arg)
 {
-	int fd = (int)(intptr_t)arg, n;
-	char *head = malloc(HEAD), method[16], target[1000], *body, c;
+	int fd = (int)(intptr_t)arg, of;
+	char *head = malloc(HEAD), method[16], target[1000], *body;
 	struct answer a;
 
+	pthread_mutex_lock(&lock);
+	of = turn;
+	pthread_mutex_unlock(&lock);
 	if (read_head(fd, head) && sscanf(head, "%15s %999s", method, target) == 2) {
 		body = read_body(fd, head);
-		pthread_mutex_lock(&lock);
-		n = n_requests++;
-		snprintf(seen + strlen(seen), LOG - strlen(seen), "%s %s\n", method, target);
-		snprintf(last, sizeof last, "%s", head);
-		a = script(method, target, head, body, n);
-		pthread_mutex_unlock(&lock);
-		if (n == hang_at)
-			(void)!read(fd, &c, 1);		/* until the client is gone */
-		else
+		if (body && note(of, method, target, head, body, &a)) {
 			reply(fd, method, a);
+			shutdown(fd, SHUT_WR);
+		}
 		free(body);
 	}
 	free(head);
-	shutdown(fd, SHUT_WR);
-	while (read(fd, target, sizeof target) > 0)
+	while (read(fd, target, sizeof target) > 0)	/* until the client is gone */
 		;
 	close(fd);
 	return NULL;
@@ -129,6 +146,7 @@ static void start(void)
 static void begin(script_fn *f)
 {
 	pthread_mutex_lock(&lock);
+	turn++;
 	script = f;
 	*seen = *last = '\0';
 	n_requests = 0;
@@ -473,7 +491,9 @@ static void test_many(kb_handle *h, const char *data, int fd)
 	ok(count(seen, "PUT ") == 5 && count(end_seen, "<Part>") == 5 && strstr(end_seen, "<PartNumber>5</PartNumber><ETag>\"tag\"</ETag>"),
 	   "all of them listed");
 	begin(parts);
+	pthread_mutex_lock(&lock);
 	hang_at = 3;
+	pthread_mutex_unlock(&lock);
 	is_int(put_of(h, data, 5 * BIG, 5 * BIG, fd, 0, call_for(0.5)), KB_E_TIMEOUT, "a part that hangs");
 	ok(count(seen, "DELETE") == 1 && !strstr(seen, "POST /bucket/team/a/b?uploadId"), "is taken back when the time is up");
 }
