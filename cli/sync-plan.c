@@ -88,12 +88,12 @@ static int list_prefix(struct planner *p, const char *prefix)
 
 	kache_call_init(&call, kache_remote_deadline(p->s->share.remote, 0), p->s->share.cancel_fd);
 	rc = kache_remote_list(p->s->share.remote, (struct kb_key){ prefix, strlen(prefix) }, listed, p, &call);
-	if (rc >= 0)
+	if (rc >= 0 || (rc == KB_E_UNSUPPORTED && !p->s->pull))	/* a push can do without */
 		return KACHE_OK;
 	pthread_mutex_lock(&p->lock);
 	if (!p->rc)
-		p->rc = kache_fail(&p->failure, KACHE_E_REMOTE, "listing %s: %s", kache_remote_info(p->s->share.remote)->url,
-				   call.err.text);
+		p->rc = kache_fail(&p->failure, KACHE_E_REMOTE, "listing %s: %s%s", kache_remote_info(p->s->share.remote)->url,
+				   call.err.text, rc == KB_E_UNSUPPORTED ? "; only --push works with it" : "");
 	pthread_mutex_unlock(&p->lock);
 	return KACHE_E_REMOTE;
 }

@@ -42,7 +42,7 @@ void web_forget_collections(struct kb_handle *h)
 	pthread_mutex_unlock(&h->lock);
 }
 
-static int make(struct kb_handle *h, const char *path, size_t len, struct kb_call *call)
+static int make(struct kb_handle *h, const char *path, size_t len, bool *made, struct kb_call *call)
 {
 	struct http_reply reply = { 0 };
 	char *url = NULL;
@@ -51,30 +51,28 @@ static int make(struct kb_handle *h, const char *path, size_t len, struct kb_cal
 	if (asprintf(&url, "%s/%.*s/", h->base, (int)len, path) < 0)
 		return web_no_memory(call);
 	rc = web_send(h, &(struct web_request){ .method = "MKCOL", .url = url }, &reply, call);
-	/* It is there already: 405 (9.3.1), or a redirect of some servers'. Two at the same time: one of them may
-	 * be told 409 or 423; the PUT that follows shows whether that matters. */
-	if (!rc && (reply.status == 405 || reply.status == 301 || reply.status == 409 || reply.status == 423))
-		rc = KB_OK;
-	else if (!rc)
-		rc = web_judge(&reply, "making a collection", call);
-	if (rc == KB_MISS)
+	if (!rc && (reply.status == 404 || reply.status == 409 || reply.status == 410))
 		rc = web_host->fail(call, KB_E_CONFIG, "status %d, there is no such place on the server (option url): put",
 				    reply.status);
-	if (!rc && reply.status != 409 && reply.status != 423)
+	else if (!rc && reply.status != 405 && reply.status != 301)	/* it is there already (9.3.1) */
+		rc = web_judge(&reply, "making a collection", call);
+	if (!rc)
 		remember(h, path, len);
+	*made |= !rc && reply.status != 405 && reply.status != 301;
 	http_reply_release(&reply);
 	free(url);
 	return rc;
 }
 
-int web_make_collections(struct kb_handle *h, const char *path, bool afresh, struct kb_call *call)
+int web_make_collections(struct kb_handle *h, const char *path, bool afresh, bool *made, struct kb_call *call)
 {
 	int rc = KB_OK;
 
+	*made = false;
 	if (afresh)
 		web_forget_collections(h);
 	for (const char *slash = strchr(path, '/'); slash && !rc; slash = strchr(slash + 1, '/'))
 		if (!known(h, path, (size_t)(slash - path)))
-			rc = make(h, path, (size_t)(slash - path), call);
+			rc = make(h, path, (size_t)(slash - path), made, call);
 	return rc;
 }

@@ -172,7 +172,7 @@ static int ask(struct kb_handle *h, const char *dir, struct parser *x, struct kb
 	struct http_reply reply = { 0 };
 	int rc = url ? web_send(h, &r, &reply, call) : web_no_memory(call);
 
-	if (!rc)
+	if (!rc && reply.status != 405 && reply.status != 501)
 		rc = web_judge(&reply, "list", call);
 	if (!rc && reply.status != 207)
 		rc = web_host->fail(call, KB_E_UNSUPPORTED, "list: this server has no WebDAV listings (status %d)", reply.status);

@@ -55,6 +55,33 @@ int web_get(struct kb_handle *h, struct kb_key key, struct kb_sink *sink, struct
 	return rc;
 }
 
+/* WebDAV servers want the collections of a path to exist (RFC 4918, 9.7.1: 409). Some say 404, and nginx 500. */
+static bool lacks_collection(int status)
+{
+	return status == 409 || status == 404 || status == 500;
+}
+
+static int with_collections(struct kb_handle *h, const char *path, const struct web_request *r, struct http_reply *reply,
+			    struct kb_call *call)
+{
+	/* What is known of collections may be of yesterday: somebody has cleaned up over there. */
+	for (int afresh = 0; afresh < 2 && lacks_collection(reply->status); afresh++) {
+		bool made, fails = reply->status == 500;
+		int rc = web_make_collections(h, path, afresh, &made, call);
+
+		if (rc == KB_E_CONFIG)
+			return rc;
+		if (fails && (rc || (afresh && !made)))
+			break;		/* it is really in trouble */
+		http_reply_release(reply);
+		if (!rc)
+			rc = web_send(h, r, reply, call);
+		if (rc)
+			return rc;
+	}
+	return KB_OK;
+}
+
 int web_put(struct kb_handle *h, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
 	    struct kb_call *call)
 {
@@ -63,6 +90,7 @@ int web_put(struct kb_handle *h, struct kb_key key, struct kb_source *src, const
 	struct web_request r = { .method = "PUT", .extra = headers, .source = src };
 	struct http_reply reply = { 0 };
 	char *path, *url;
+	bool made;
 	int rc = web_may_put(h, src->size, call);
 
 	if (rc)
@@ -71,15 +99,13 @@ int web_put(struct kb_handle *h, struct kb_key key, struct kb_source *src, const
 		return web_bazel_put(h, key, src, call);
 	path = web_path(h, key);
 	r.url = url = path ? web_url(h, path) : NULL;
-	rc = url ? web_send(h, &r, &reply, call) : web_no_memory(call);
-	/* WebDAV servers want the collections of a path to exist (RFC 4918, 9.7.1: 409; some say 404). What is known
-	 * of them may be of yesterday: somebody has cleaned up over there. */
-	for (int afresh = 0; afresh < 2 && !rc && (reply.status == 409 || reply.status == 404) && h->dav != WEB_DAV_OFF; afresh++) {
-		http_reply_release(&reply);
-		rc = web_make_collections(h, path, afresh, call);
-		if (!rc)
-			rc = web_send(h, &r, &reply, call);
-	}
+	rc = url ? KB_OK : web_no_memory(call);
+	if (!rc && h->dav == WEB_DAV_ON)	/* a refused upload would be one for nothing */
+		rc = web_make_collections(h, path, false, &made, call);
+	if (!rc)
+		rc = web_send(h, &r, &reply, call);
+	if (!rc && h->dav != WEB_DAV_OFF)
+		rc = with_collections(h, path, &r, &reply, call);
 	if (!rc && reply.status == 412 && if_absent)
 		rc = KB_EXISTS;
 	else if (!rc)
@@ -130,9 +156,19 @@ int web_ping(struct kb_handle *h, struct kb_limits *limits, struct kb_call *call
 {
 	static const char sentinel[] = "kache-sentinel";
 	const uint64_t too_big = atomic_load(&h->too_big);
+	const struct kb_key key = { sentinel, sizeof sentinel - 1 };
+	struct http_reply reply = { 0 };
 	struct kb_stat st;
-	int rc = web_head(h, (struct kb_key){ sentinel, sizeof sentinel - 1 }, &st, call);
+	int rc;
 
+	/* A GET, for the page that comes with an error. */
+	if (h->layout == WEB_BAZEL)
+		rc = web_bazel_head(h, key, &st, call);
+	else
+		rc = simple(h, "GET", key, NULL, &reply, call);
+	if (!rc && h->layout != WEB_BAZEL)
+		rc = web_judge(&reply, "ping", call);
+	http_reply_release(&reply);
 	if (rc < 0)
 		return rc;
 	if (too_big)

@@ -18,7 +18,7 @@ static const struct kb_opt options[] = {
 	{ KB_OPT_STR, KB_OPT_SECRET, 0, 0, "headers", NULL, NULL, NULL, "KACHE_HTTP_HEADERS",
 	  "further headers of every request: 'Name: value', several separated by '|'" },
 	{ KB_OPT_ENUM, 0, 0, 0, "webdav", NULL, "auto", "auto|on|off", NULL,
-	  "make collections and list by PROPFIND; auto: make them where a server asks for it" },
+	  "make collections before anything is put there, and list by PROPFIND; auto: make them after a refusal" },
 	{ KB_OPT_PATH, 0, 0, 0, "ca-file", NULL, NULL, NULL, "KACHE_CA_FILE", "certificates to trust (PEM)" },
 	{ KB_OPT_PATH, 0, 0, 0, "client-cert", NULL, NULL, NULL, NULL, "client certificate (PEM)" },
 	{ KB_OPT_PATH, 0, 0, 0, "client-key", NULL, NULL, NULL, NULL, "its key (PEM)" },

@@ -57,8 +57,8 @@ int web_head(struct kb_handle *, struct kb_key, struct kb_stat *, struct kb_call
 int web_del(struct kb_handle *, struct kb_key, struct kb_call *);
 int web_ping(struct kb_handle *, struct kb_limits *, struct kb_call *);
 
-/* dav.c: makes the collections above path; `afresh` does not trust what is known of them. */
-int web_make_collections(struct kb_handle *h, const char *path, bool afresh, struct kb_call *call);
+/* dav.c: makes the collections above path; `afresh` does not trust what is known of them. *made: one was not there. */
+int web_make_collections(struct kb_handle *h, const char *path, bool afresh, bool *made, struct kb_call *call);
 void web_forget_collections(struct kb_handle *h);
 
 /* list.c */

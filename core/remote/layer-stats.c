@@ -145,7 +145,12 @@ static int del(struct kache_remote *r, struct kb_key key, struct kache_call *cal
 
 static int list(struct kache_remote *r, struct kb_key prefix, kache_remote_each *each, void *arg, struct kache_call *call)
 {
-	return count(r->ctx, call, kache_forward_list(r, prefix, each, arg, call));
+	struct stats *s = r->ctx;
+	int rc = kache_forward_list(r, prefix, each, arg, call);
+
+	if (rc == KB_E_UNSUPPORTED)
+		atomic_store(&s->info.can_list, false);
+	return count(s, call, rc);
 }
 
 static int ping(struct kache_remote *r, struct kb_limits *limits, struct kache_call *call)

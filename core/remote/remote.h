@@ -69,7 +69,8 @@ struct kache_remote_info {
 	const char *url;		/* for people: no secrets */
 	const char *prefix;
 	bool writable;			/* mode and backend allow it */
-	bool can_list, can_head;
+	_Atomic bool can_list;		/* turns false where the server proves to have no listings */
+	bool can_head;
 	uint64_t max_object;		/* 0: none known */
 };
 
