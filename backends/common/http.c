@@ -185,8 +185,9 @@ static size_t on_header(char *line, size_t one, size_t n, void *arg)
 
 	(void)one;
 	/* Ceph's gateway sends the head and the body of an answer in two segments and waits for our
-	 * acknowledgement in between; the option wears off, so it is set again with every line. */
-	if (*x->socket >= 0)
+	 * acknowledgement in between; the option wears off, so it is set again with each head: as it begins, and
+	 * as it ends, which may be in another segment. */
+	if (*x->socket >= 0 && (*line == '\r' || *line == '\n' || (n > 5 && !memcmp(line, "HTTP/", 5))))
 		setsockopt(*x->socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 	return http_reply_line(x, line, n) ? n : 0;
 }
