@@ -231,6 +231,8 @@ static int open_remote(const struct kache_conf *conf, struct kache_sync *s, cons
 	if (o->backend || kache_conf_remotes(conf, &remotes) < 2) {
 		rc = kache_remote_open(conf, o->backend, until, s->share.cancel_fd, &s->share.remote, err);
 		*writable = !rc && kache_remote_info(s->share.remote)->writable;
+		if (!rc)
+			kache_remote_patient(s->share.remote);
 		return rc;
 	}
 	rc = kache_tiers_open(conf, &s->share.remote, err);

@@ -11,7 +11,7 @@ struct http_exchange {
 	const struct http_request *r;
 	struct http_reply *reply;
 	CURL *easy;
-	int socket;			/* -1: a kept connection, whose socket was not told */
+	const int *socket;		/* the pair's; -1: none is known */
 	uint64_t size, sent, got;	/* bytes of the body, sent of it, received for the sink */
 	bool begun, source_failed;
 	int sink_rc;

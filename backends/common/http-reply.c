@@ -1,4 +1,5 @@
 /* Answers: their headers, what a failed exchange means, and what a status means. */
+#define _GNU_SOURCE
 #include "http-parts.h"
 
 #include <ctype.h>
@@ -41,6 +42,7 @@ bool http_reply_line(struct http_exchange *x, const char *line, size_t len)
 	const char *colon;
 	char **grown, *copy;
 
+	len = strnlen(line, len);
 	while (len && (line[len - 1] == '\r' || line[len - 1] == '\n'))
 		len--;
 	if (len >= 5 && !memcmp(line, "HTTP/", 5)) {	/* a new answer: after a 100, or on a new connection */
@@ -101,7 +103,7 @@ static void authority(const char *url, char out[128])
 
 	p = p ? p + 3 : url;
 	len = strcspn(p, "/?#");
-	at = memchr(p, '@', len);
+	at = memrchr(p, '@', len);
 	if (at) {
 		len -= (size_t)(at + 1 - p);
 		p = at + 1;
@@ -109,36 +111,53 @@ static void authority(const char *url, char out[128])
 	snprintf(out, 128, "%.*s", (int)(len < 100 ? len : 100), p);
 }
 
+/* A server that wants a client certificate, or another one, says so in a TLS alert; since TLS 1.3 that comes only
+ * after the handshake. */
+static bool about_client_cert(const char *error)
+{
+	static const char *const alerts[] = { "alert certificate required", "alert bad certificate", "alert unknown ca",
+					      "alert certificate unknown", "alert certificate expired" };
+
+	for (size_t i = 0; i < sizeof alerts / sizeof *alerts; i++)
+		if (strstr(error, alerts[i]))
+			return true;
+	return false;
+}
+
 static int of_curl(const struct kb_host *host, struct http_exchange *x, CURLcode result, struct kb_call *call)
 {
-	static const struct { CURLcode code; int status; const char *text; } table[] = {
-		{ CURLE_OPERATION_TIMEDOUT, KB_E_TIMEOUT, "does not answer in time" },
-		{ CURLE_COULDNT_RESOLVE_HOST, KB_E_TRANSIENT, "its name can't be resolved" },
-		{ CURLE_COULDNT_RESOLVE_PROXY, KB_E_TRANSIENT, "the proxy's name can't be resolved" },
-		{ CURLE_COULDNT_CONNECT, KB_E_TRANSIENT, "can't be connected to" },
-		{ CURLE_PARTIAL_FILE, KB_E_CORRUPT, "ended in the middle of its answer" },
-		{ CURLE_GOT_NOTHING, KB_E_TRANSIENT, "closed the connection without an answer" },
-		{ CURLE_SEND_ERROR, KB_E_TRANSIENT, "closed the connection" },
-		{ CURLE_SEND_FAIL_REWIND, KB_E_TRANSIENT, "closed the connection" },
-		{ CURLE_RECV_ERROR, KB_E_TRANSIENT, "closed the connection" },
-		{ CURLE_WEIRD_SERVER_REPLY, KB_E_CORRUPT, "does not speak HTTP" },
-		{ CURLE_UNSUPPORTED_PROTOCOL, KB_E_CORRUPT, "does not speak HTTP" },
-		{ CURLE_BAD_CONTENT_ENCODING, KB_E_CORRUPT, "sends an encoding that was not asked for" },
-		{ CURLE_PEER_FAILED_VERIFICATION, KB_E_CONFIG, "its certificate does not verify" },
-		{ CURLE_SSL_CACERT_BADFILE, KB_E_CONFIG, "the CA file can't be used" },
-		{ CURLE_SSL_CERTPROBLEM, KB_E_CONFIG, "the client certificate can't be used" },
-		{ CURLE_SSL_CONNECT_ERROR, KB_E_TRANSIENT, "no TLS connection comes about" },
-		{ CURLE_URL_MALFORMAT, KB_E_CONFIG, "the URL can't be understood" },
-		{ CURLE_OUT_OF_MEMORY, KB_E_LOCAL, "out of memory" },
+	static const struct { CURLcode code; int status; bool detail; const char *text; } table[] = {
+		{ CURLE_OPERATION_TIMEDOUT, KB_E_TIMEOUT, false, "does not answer in time" },
+		{ CURLE_COULDNT_RESOLVE_HOST, KB_E_TRANSIENT, false, "its name can't be resolved" },
+		{ CURLE_COULDNT_RESOLVE_PROXY, KB_E_TRANSIENT, false, "the proxy's name can't be resolved" },
+		{ CURLE_COULDNT_CONNECT, KB_E_TRANSIENT, false, "can't be connected to" },
+		{ CURLE_PARTIAL_FILE, KB_E_CORRUPT, false, "ended in the middle of its answer" },
+		{ CURLE_GOT_NOTHING, KB_E_TRANSIENT, false, "closed the connection without an answer" },
+		{ CURLE_SEND_ERROR, KB_E_TRANSIENT, false, "closed the connection" },
+		{ CURLE_SEND_FAIL_REWIND, KB_E_TRANSIENT, false, "closed the connection" },
+		{ CURLE_RECV_ERROR, KB_E_TRANSIENT, false, "closed the connection" },
+		{ CURLE_WEIRD_SERVER_REPLY, KB_E_CORRUPT, false, "does not speak HTTP" },
+		{ CURLE_UNSUPPORTED_PROTOCOL, KB_E_CORRUPT, false, "does not speak HTTP" },
+		{ CURLE_BAD_CONTENT_ENCODING, KB_E_CORRUPT, false, "sends an encoding that was not asked for" },
+		{ CURLE_PEER_FAILED_VERIFICATION, KB_E_CONFIG, true, "its certificate does not verify" },
+		{ CURLE_SSL_CACERT_BADFILE, KB_E_CONFIG, false, "the CA file can't be used" },
+		{ CURLE_SSL_CERTPROBLEM, KB_E_CONFIG, true, "the client certificate or its key can't be used" },
+		{ CURLE_SSL_CONNECT_ERROR, KB_E_TRANSIENT, true, "no TLS connection comes about" },
+		{ CURLE_URL_MALFORMAT, KB_E_CONFIG, false, "the URL can't be understood" },
+		{ CURLE_OUT_OF_MEMORY, KB_E_LOCAL, false, "out of memory" },
 	};
-	const bool verification = result == CURLE_PEER_FAILED_VERIFICATION;
 	char who[128];
 
 	authority(x->r->url, who);
-	for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+	if (about_client_cert(x->error))
+		return host->fail(call, KB_E_AUTH, "%s: does not accept the client certificate, or wants one", who);
+	for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+		const bool detail = table[i].detail && x->error[0];
+
 		if (table[i].code == result)
-			return host->fail(call, table[i].status, "%s: %s%s%s", who, table[i].text,
-					  verification && x->error[0] ? ": " : "", verification ? x->error : "");
+			return host->fail(call, table[i].status, "%s: %s%s%s", who, table[i].text, detail ? ": " : "",
+					  detail ? x->error : "");
+	}
 	return host->fail(call, KB_E_TRANSIENT, "%s: %s", who, curl_easy_strerror(result));
 }
 
@@ -165,11 +184,10 @@ int http_classify(const struct kb_host *host, struct http_exchange *x, int rc, i
 	x->reply->retry_after_ms = after ? http_retry_after(after, time(NULL)) : 0;
 	x->reply->content_length = length ? strtoll(length, NULL, 10) : -1;
 	/* A server that refuses a body need not read it to its end: its answer counts, if it is one. */
-	if (result != CURLE_OK && result != CURLE_SEND_ERROR)
-		return of_curl(host, x, (CURLcode)result, call);
-	if (result == CURLE_SEND_ERROR && x->reply->status < 400)
-		return of_curl(host, x, (CURLcode)result, call);
-	return KB_OK;
+	if (result == CURLE_OK || (x->sent < x->size && x->reply->status >= 400 &&
+				   (result == CURLE_SEND_ERROR || result == CURLE_RECV_ERROR)))
+		return KB_OK;
+	return of_curl(host, x, (CURLcode)result, call);
 }
 
 int http_judge(const struct kb_host *host, const struct http_reply *reply, const char *what, struct kb_call *call)

@@ -17,11 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10 };
+enum { LONGEST_MS = 3600 * 1000,	/* larger numbers do not fit everywhere */
+       CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10 };
 
 struct pair {
 	CURL *easy;
 	CURLM *multi;
+	int socket;			/* opened last and not closed yet, or -1 */
 	struct pair *next;
 };
 
@@ -39,6 +41,17 @@ uint64_t http_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Milliseconds, rounded up; 0 once the deadline has passed. */
+static long left_ms(const struct kb_call *call)
+{
+	uint64_t now = http_now(), ms;
+
+	if (now >= call->deadline_ns)
+		return 0;
+	ms = (call->deadline_ns - now) / 1000000 + 1;
+	return ms < LONGEST_MS ? (long)ms : LONGEST_MS;
 }
 
 /* ---- life ---- */
@@ -140,6 +153,7 @@ static struct pair *take(struct http *h)
 	p = calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
+	p->socket = -1;
 	p->easy = curl_easy_init();
 	p->multi = curl_multi_init();
 	if (p->easy && p->multi)
@@ -172,8 +186,8 @@ static size_t on_header(char *line, size_t one, size_t n, void *arg)
 	(void)one;
 	/* Ceph's gateway sends the head and the body of an answer in two segments and waits for our
 	 * acknowledgement in between; the option wears off, so it is set again with every line. */
-	if (x->socket >= 0)
-		setsockopt(x->socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+	if (*x->socket >= 0)
+		setsockopt(*x->socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 	return http_reply_line(x, line, n) ? n : 0;
 }
 
@@ -264,11 +278,22 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 /* libcurl's own sockets would be inherited by every program that the host starts. */
 static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
 {
+	struct pair *p = arg;
 	int fd = socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
 
 	(void)purpose;
-	((struct http_exchange *)arg)->socket = fd;
+	p->socket = fd;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* The pair outlives its connections, so this is safe to be told later. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+	struct pair *p = arg;
+
+	if (p->socket == fd)
+		p->socket = -1;
+	return close(fd);
 }
 
 /* ---- one request ---- */
@@ -294,8 +319,10 @@ static void set_tls(CURL *c, const struct http_settings *s)
 	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (s->ca_file)
 		curl_easy_setopt(c, CURLOPT_CAINFO, s->ca_file);
-	if (s->client_cert)
+	if (s->client_cert) {
 		curl_easy_setopt(c, CURLOPT_SSLCERT, s->client_cert);
+		curl_easy_setopt(c, CURLOPT_KEYPASSWD, "");	/* else a locked key makes OpenSSL ask the terminal */
+	}
 	if (s->client_key)
 		curl_easy_setopt(c, CURLOPT_SSLKEY, s->client_key);
 	if (s->insecure) {
@@ -326,8 +353,29 @@ static void set_body(CURL *c, struct http_exchange *x)
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
-static void set_up(const struct http *h, CURL *c, struct http_exchange *x, struct curl_slist *headers, uint64_t left_ms)
+/* Where connections come from and go to. */
+static void set_connection(CURL *c, const struct http *h, struct pair *p, bool direct)
 {
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)h->s.connect_timeout_ms);
+	curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, p);
+	curl_easy_setopt(c, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+	curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, p);
+	if (h->s.unix_socket)
+		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->s.unix_socket);
+	if (h->s.no_proxy || direct || h->s.unix_socket)
+		curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* A name that is being looked up would be waited for however late it is. */
+	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
+#endif
+}
+
+static void set_up(const struct http *h, struct pair *p, struct http_exchange *x, struct curl_slist *headers, long ms)
+{
+	CURL *c = p->easy;
+
 	curl_easy_reset(c);
 	curl_easy_setopt(c, CURLOPT_URL, x->r->url);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -337,20 +385,13 @@ static void set_up(const struct http *h, CURL *c, struct http_exchange *x, struc
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "kache");
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)DOWN_BUFFER);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)h->s.connect_timeout_ms);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(left_ms ? left_ms : 1));
-	curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, ms + 100);	/* drive is to say so first */
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_open);
-	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, x);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->error);
-	if (h->s.unix_socket)
-		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->s.unix_socket);
-	if (h->s.no_proxy || x->r->direct)
-		curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
+	set_connection(c, h, p, x->r->direct);
 	set_tls(c, &h->s);
 	set_body(c, x);
 }
@@ -362,7 +403,7 @@ static int drive(CURLM *m, struct kb_call *call, CURLcode *result)
 		struct curl_waitfd cancel = { .fd = call->cancel_fd, .events = CURL_WAIT_POLLIN };
 		int running = 0, left;
 		CURLMsg *msg;
-		uint64_t now;
+		long ms;
 
 		if (curl_multi_perform(m, &running))
 			return KB_E_LOCAL;
@@ -372,10 +413,10 @@ static int drive(CURLM *m, struct kb_call *call, CURLcode *result)
 				return KB_OK;
 			}
 		}
-		now = http_now();
-		if (now >= call->deadline_ns)
+		ms = left_ms(call);
+		if (!ms)
 			return KB_E_TIMEOUT;
-		if (curl_multi_poll(m, &cancel, call->cancel_fd >= 0, (int)((call->deadline_ns - now) / 1000000 + 1), NULL))
+		if (curl_multi_poll(m, &cancel, call->cancel_fd >= 0, (int)ms, NULL))
 			return KB_E_LOCAL;
 		if (cancel.revents)
 			return KB_E_CANCELLED;
@@ -392,7 +433,6 @@ static bool cancelled(const struct kb_call *call)
 static int exchange(struct http *h, struct pair *p, struct http_exchange *x, struct kb_call *call, bool *usable)
 {
 	struct curl_slist *headers = header_list(x->r);
-	uint64_t now = http_now();
 	CURLcode result = CURLE_OK;
 	long status = 0;
 	int rc;
@@ -401,7 +441,8 @@ static int exchange(struct http *h, struct pair *p, struct http_exchange *x, str
 	if (!headers)
 		return h->host->fail(call, KB_E_LOCAL, "out of memory");
 	x->easy = p->easy;
-	set_up(h, p->easy, x, headers, now < call->deadline_ns ? (call->deadline_ns - now) / 1000000 + 100 : 1);
+	x->socket = &p->socket;
+	set_up(h, p, x, headers, left_ms(call));
 	if (curl_multi_add_handle(p->multi, p->easy))
 		rc = KB_E_LOCAL;
 	else
@@ -433,7 +474,7 @@ static int prepare_body(const struct kb_host *host, struct http_exchange *x, str
 
 int http_perform(struct http *h, const struct http_request *r, struct http_reply *reply, struct kb_call *call)
 {
-	struct http_exchange x = { .r = r, .reply = reply, .socket = -1 };
+	struct http_exchange x = { .r = r, .reply = reply };
 	struct pair *p;
 	bool usable;
 	int rc;
@@ -443,7 +484,7 @@ int http_perform(struct http *h, const struct http_request *r, struct http_reply
 		return h->host->fail(call, KB_E_LOCAL, "out of memory");
 	if (cancelled(call))
 		return h->host->fail(call, KB_E_CANCELLED, "cancelled");
-	if (http_now() >= call->deadline_ns)
+	if (!left_ms(call))
 		return h->host->fail(call, KB_E_TIMEOUT, "no time left");
 	rc = prepare_body(h->host, &x, call);
 	if (rc)
@@ -454,7 +495,8 @@ int http_perform(struct http *h, const struct http_request *r, struct http_reply
 	rc = exchange(h, p, &x, call, &usable);
 	give_back(h, p, usable);
 	/* An empty object never reached on_body. */
-	if (!rc && r->sink && !x.begun && reply->status >= 200 && reply->status < 300 && strcmp(r->method, "HEAD"))
-		rc = r->sink->begin(r->sink, 0);
-	return rc;
+	if (rc || !r->sink || x.begun || reply->status < 200 || reply->status > 299 || !strcmp(r->method, "HEAD"))
+		return rc;
+	rc = r->sink->begin(r->sink, 0);
+	return rc ? h->host->fail(call, rc, "the object can't be written") : KB_OK;
 }

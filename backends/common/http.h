@@ -52,8 +52,8 @@ struct http_reply {
 	uint32_t retry_after_ms;	/* of a Retry-After header (seconds or a date), 0: none */
 };
 /* KB_OK with *reply, or KB_E_TRANSIENT, _TIMEOUT, _CANCELLED, _CORRUPT (short body), _CONFIG (certificate,
- * unknown host's name is TRANSIENT), _LOCAL, or what the sink returned; the text names host and cause.
- * *reply is to be released after both. */
+ * unknown host's name is TRANSIENT), _AUTH (the client's certificate), _LOCAL, or what the sink returned; the
+ * text names host and cause. *reply is to be released after both. */
 int http_perform(struct http *h, const struct http_request *r, struct http_reply *reply, struct kb_call *call);
 void http_reply_release(struct http_reply *reply);
 /* The value of a header (name in lower case), or NULL. */

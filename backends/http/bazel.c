@@ -166,15 +166,23 @@ static char *cas_url(const struct kb_handle *h, const char hash[65])
 	return asprintf(&url, "%s/cas/%s", h->base, hash) < 0 ? NULL : url;
 }
 
+static int get(struct kb_handle *h, const char *method, const char *url, struct kb_sink *sink, struct http_reply *reply,
+	       struct kb_call *call)
+{
+	const struct web_request r = { .method = method, .url = url, .sink = sink };
+	int rc;
+
+	*reply = (struct http_reply){ 0 };
+	rc = url ? web_send(h, &r, reply, call) : web_no_memory(call);
+	return rc ? rc : web_judge(reply, *method == 'H' ? "head" : "get", call);
+}
+
 static int look_up(struct kb_handle *h, struct kb_key key, char hash[65], uint64_t *size, struct kb_call *call)
 {
 	char *url = ac_url(h, key);
-	struct http_reply reply = { 0 };
-	int rc = url ? web_send(h, "GET", url, NULL, NULL, NULL, 0, NULL, &reply, call)
-		     : web_host->fail(call, KB_E_LOCAL, "out of memory");
+	struct http_reply reply;
+	int rc = get(h, "GET", url, NULL, &reply, call);
 
-	if (!rc)
-		rc = web_judge(&reply, "get", call);
 	if (!rc && web_action_decode(reply.text, reply.text_len, hash, size))
 		rc = web_host->fail(call, KB_E_CORRUPT, "get: the answer is no action result");
 	http_reply_release(&reply);
@@ -182,9 +190,10 @@ static int look_up(struct kb_handle *h, struct kb_key key, char hash[65], uint64
 	return rc;
 }
 
+/* What is gone from the store while its action result is still there is a miss. */
 int web_bazel_get(struct kb_handle *h, struct kb_key key, struct kb_sink *sink, struct kb_call *call)
 {
-	struct http_reply reply = { 0 };
+	struct http_reply reply;
 	char hash[65], *url;
 	uint64_t size;
 	int rc = look_up(h, key, hash, &size, call);
@@ -192,10 +201,7 @@ int web_bazel_get(struct kb_handle *h, struct kb_key key, struct kb_sink *sink, 
 	if (rc)
 		return rc;
 	url = cas_url(h, hash);
-	rc = url ? web_send(h, "GET", url, NULL, NULL, NULL, 0, sink, &reply, call)
-		 : web_host->fail(call, KB_E_LOCAL, "out of memory");
-	if (!rc)	/* gone from the store while its action result was still there: a miss */
-		rc = web_judge(&reply, "get", call);
+	rc = get(h, "GET", url, sink, &reply, call);
 	http_reply_release(&reply);
 	free(url);
 	return rc;
@@ -203,12 +209,19 @@ int web_bazel_get(struct kb_handle *h, struct kb_key key, struct kb_sink *sink, 
 
 int web_bazel_head(struct kb_handle *h, struct kb_key key, struct kb_stat *out, struct kb_call *call)
 {
-	char hash[65];
+	struct http_reply reply;
+	char hash[65], *url;
 	uint64_t size;
 	int rc = look_up(h, key, hash, &size, call);
 
+	if (rc)
+		return rc;
+	url = cas_url(h, hash);
+	rc = get(h, "HEAD", url, NULL, &reply, call);
 	if (!rc)
 		*out = (struct kb_stat){ .size = size, .mtime_s = -1, .ttl_s = -1 };
+	http_reply_release(&reply);
+	free(url);
 	return rc;
 }
 
@@ -240,14 +253,12 @@ static int put(struct kb_handle *h, const char *url, struct kb_source *src, cons
 	       struct kb_call *call)
 {
 	static const char *const headers[] = { "Content-Type: application/octet-stream", NULL };
+	const struct web_request r = { .method = "PUT", .url = url, .extra = headers, .source = src, .data = data, .len = len };
 	struct http_reply reply = { 0 };
-	int rc = url ? web_send(h, "PUT", url, headers, src, data, len, NULL, &reply, call)
-		     : web_host->fail(call, KB_E_LOCAL, "out of memory");
+	int rc = url ? web_send(h, &r, &reply, call) : web_no_memory(call);
 
 	if (!rc)
-		rc = web_judge(&reply, "put", call);
-	if (rc == KB_MISS)
-		rc = web_host->fail(call, KB_E_CONFIG, "put: there is no such place on the server");
+		rc = web_judge_put(h, &reply, src ? src->size : 0, call);
 	http_reply_release(&reply);
 	return rc;
 }

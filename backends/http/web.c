@@ -33,7 +33,7 @@ static int digit(int c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static char *decoded(const char *s, size_t len)
+char *web_decoded(const char *s, size_t len)
 {
 	char *out = malloc(len + 1), *to = out;
 
@@ -64,14 +64,14 @@ static int take_url(const kb_conf *conf, char **base, char **user, char **passwo
 	at = memrchr(rest, '@', len);
 	if (at) {
 		colon = memchr(rest, ':', (size_t)(at - rest));
-		*user = decoded(rest, (size_t)((colon ? colon : at) - rest));
-		*password = colon ? decoded(colon + 1, (size_t)(at - colon - 1)) : strdup("");
+		*user = web_decoded(rest, (size_t)((colon ? colon : at) - rest));
+		*password = colon ? web_decoded(colon + 1, (size_t)(at - colon - 1)) : strdup("");
 	}
 	for (all = strlen(rest); all && rest[all - 1] == '/'; all--)
 		;
 	if (asprintf(base, "%.*s://%.*s", scheme ? (int)strlen(scheme) : (int)(rest - 3 - url), scheme ? scheme : url,
 		     (int)(at ? all - (size_t)(at + 1 - rest) : all), at ? at + 1 : rest) < 0)
-		return web_host->fail(call, KB_E_LOCAL, "out of memory");
+		return web_no_memory(call);
 	return KB_OK;
 }
 
@@ -122,7 +122,7 @@ static int own_headers(const char *text, char ***list, size_t *n, struct kb_call
 		if (!colon || colon == text)
 			return web_host->fail(call, KB_E_CONFIG, "headers: accepted is 'Name: value', several separated by '|'");
 		if (add_header(list, n, strndup(text, len)))
-			return web_host->fail(call, KB_E_LOCAL, "out of memory");
+			return web_no_memory(call);
 		text += len + (text[len] == '|');
 	}
 	return KB_OK;
@@ -150,9 +150,9 @@ static int set_headers(const kb_conf *conf, const char *url_user, const char *ur
 	if (user && token)
 		return web_host->fail(call, KB_E_CONFIG, "token: a server takes either this or user and password");
 	if (user && add_header(out, &n, basic(user, password)))
-		return web_host->fail(call, KB_E_LOCAL, "out of memory");
+		return web_no_memory(call);
 	if (token && (asprintf(&line, "Authorization: Bearer %s", token) < 0 || add_header(out, &n, line)))
-		return web_host->fail(call, KB_E_LOCAL, "out of memory");
+		return web_no_memory(call);
 	return own_headers(own, out, &n, call);
 }
 
@@ -197,8 +197,7 @@ static void close_handle(struct kb_handle *h)
 	http_close(h->web);
 	free(h->base);
 	free_list(h->headers);
-	for (size_t i = 0; i < h->n_made; i++)
-		free(h->made[i]);
+	web_forget_collections(h);
 	free(h->made);
 	pthread_mutex_destroy(&h->lock);
 	free(h);
@@ -217,7 +216,7 @@ static int open_handle(const kb_conf *conf, kb_handle **out, struct kb_limits *l
 	int rc;
 
 	if (!h)
-		return web_host->fail(call, KB_E_LOCAL, "out of memory");
+		return web_no_memory(call);
 	pthread_mutex_init(&h->lock, NULL);
 	for (int i = 0; i < 3; i++) {
 		if (!strcmp(web_host->conf_str(conf, "layout"), layouts[i]))
@@ -237,7 +236,6 @@ static int open_handle(const kb_conf *conf, kb_handle **out, struct kb_limits *l
 		return rc;
 	}
 	limits->max_inflight = s.max_connections;
-	/* Most servers put a finished upload in place by a rename; those that do not are WebDAV's. */
 	*out = h;
 	return KB_OK;
 }

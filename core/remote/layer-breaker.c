@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "remote/wait.h"
 
 #include <stdlib.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ enum {
 
 struct breaker {
 	struct kache_health *health;
+	pthread_cond_t changed;
 	const char *who;		/* the remote's URL */
 	unsigned failures, pauses;
 	uint64_t until, writes_until;	/* mono ns */
@@ -29,6 +31,7 @@ struct breaker {
 /* What a call that got through is: the one that finds out whether the remote, or writing, works again. */
 struct pass {
 	bool write, trial, write_trial;
+	unsigned failures;		/* of this call, if it is a patient one */
 };
 
 static uint64_t now(const struct breaker *b)
@@ -44,6 +47,12 @@ static int refuse(struct breaker *b, struct kache_call *call, uint64_t until, co
 	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s, why);
 }
 
+/* Who has a lot to move waits for the first trial, instead of losing all of it to a server that restarts. */
+static bool worth_waiting(const struct breaker *b)
+{
+	return b->health->patient && b->health->state == KACHE_HEALTH_GIVEN_UP && b->pauses == 1;
+}
+
 /* May this call go through? */
 static int before(struct breaker *b, struct pass *p, struct kache_call *call)
 {
@@ -52,11 +61,13 @@ static int before(struct breaker *b, struct pass *p, struct kache_call *call)
 
 	call->unasked = false;
 	pthread_mutex_lock(&b->health->lock);
+	while (!rc && worth_waiting(b) && (b->trial || now(b) < b->until))
+		rc = kache_call_wait(call, &b->changed, &b->health->lock, h->last_error);
 	p->trial = h->state != KACHE_HEALTH_OK;
 	p->write_trial = p->write && h->writes_disabled;
-	if (p->trial && (b->trial || now(b) < b->until))
+	if (!rc && p->trial && (b->trial || now(b) < b->until))
 		rc = refuse(b, call, b->until, h->last_error);
-	else if (p->write_trial && (b->write_trial || now(b) < b->writes_until))
+	else if (!rc && p->write_trial && (b->write_trial || now(b) < b->writes_until))
 		rc = refuse(b, call, b->writes_until, b->write_error);
 	if (!rc) {	/* only now: a trial that was refused would never end */
 		b->trial |= p->trial;
@@ -194,8 +205,23 @@ static int after(struct breaker *b, const struct pass *p, struct kache_call *cal
 			note_error(b, call->err.text);
 		judge(b, p, call, rc);
 	}
+	if (p->trial)
+		pthread_cond_broadcast(&b->changed);
 	pthread_mutex_unlock(&b->health->lock);
 	return rc;
+}
+
+/* Is a patient call to be made again? It is one of those that make the outage known, and then waits for its end. */
+static bool again(struct breaker *b, struct pass *p, const struct kache_call *call, int rc)
+{
+	bool yes;
+
+	if ((rc != KB_E_TRANSIENT && rc != KB_E_THROTTLED) || call->unasked || ++p->failures > FAILURES)
+		return false;
+	pthread_mutex_lock(&b->health->lock);
+	yes = b->health->patient && b->pauses <= 1;
+	pthread_mutex_unlock(&b->health->lock);
+	return yes;
 }
 
 static const bool writes[] = {
@@ -206,15 +232,24 @@ static const bool writes[] = {
 	static int breaker_##name params \
 	{ \
 		struct pass p = { .write = writes[KACHE_REMOTE_##name] }; \
-		int rc = before(r->ctx, &p, call); \
-		return rc ? rc : after(r->ctx, &p, call, kache_forward_##name args); \
+		int rc; \
+		do { \
+			rc = before(r->ctx, &p, call); \
+			if (rc) \
+				return rc; \
+			rc = after(r->ctx, &p, call, kache_forward_##name args); \
+		} while (again(r->ctx, &p, call, rc)); \
+		return rc; \
 	}
 #include "remote/ops.def"
 #undef REMOTE_OP
 
 static void close_layer(struct kache_remote *r)
 {
-	free(r->ctx);
+	struct breaker *b = r->ctx;
+
+	pthread_cond_destroy(&b->changed);
+	free(b);
 }
 
 static const struct kache_remote_ops ops = {
@@ -228,6 +263,7 @@ struct kache_remote *kache_layer_breaker(struct kache_remote *next, struct kache
 {
 	struct breaker *b = kache_calloc(1, sizeof *b);
 
+	kache_cond_init(&b->changed);
 	b->health = health;
 	b->who = who;
 	return kache_layer_new(&ops, next, b);

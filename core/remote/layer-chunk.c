@@ -53,7 +53,8 @@ static void remove_useless(struct kache_remote *r, struct kb_key key, const stru
 
 /* ---- reading ---- */
 
-static int get_frame(struct kache_remote *r, struct kb_key key, struct kache_buf *raw, struct kache_frame *f, struct kache_call *call)
+static int get_frame(struct kache_remote *r, struct kb_key key, struct kache_buf *raw, struct kache_frame *f,
+		     struct kache_call *call)
 {
 	struct kache_mem_sink sink;
 	int rc;

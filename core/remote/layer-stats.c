@@ -192,6 +192,15 @@ struct kache_health *kache_remote_health(const struct kache_remote *r)
 	return &((struct stats *)r->ctx)->health;
 }
 
+void kache_remote_patient(struct kache_remote *r)
+{
+	struct kache_health *h = kache_remote_health(r);
+
+	pthread_mutex_lock(&h->lock);
+	h->patient = true;
+	pthread_mutex_unlock(&h->lock);
+}
+
 const char *kache_remote_state(const struct kache_remote *r)
 {
 	struct kache_health *h = kache_remote_health(r);

@@ -57,6 +57,7 @@ struct kache_health {			/* what the breaker knows; under the lock */
 	pthread_mutex_t lock;
 	enum kache_health_state state;	/* GIVEN_UP: it failed too often; DISABLED: credentials, settings */
 	bool writes_disabled;
+	bool patient;			/* see kache_remote_patient */
 	unsigned outages;
 	char last_error[KACHE_ERROR_MAX];	/* "" for none */
 	int64_t last_error_s;		/* since the epoch */
@@ -98,6 +99,9 @@ void kache_remote_close(struct kache_remote *r);
 const struct kache_remote_info *kache_remote_info(const struct kache_remote *r);
 struct kache_remote_stats *kache_remote_stats(const struct kache_remote *r);
 struct kache_health *kache_remote_health(const struct kache_remote *r);
+/* From now on operations wait, as long as they have time, for the first pause of an outage to pass, and are then made
+ * again: for who has a lot to move and nobody waiting. Others are told at once. */
+void kache_remote_patient(struct kache_remote *r);
 /* "ok", "given up", "disabled", "writes disabled". */
 const char *kache_remote_state(const struct kache_remote *r);
 /* The deadline of an operation that starts now and moves that many bytes. */

@@ -38,6 +38,16 @@ static int stall(struct kb_call *k)
 			return host->fail(k, KB_E_TIMEOUT, "it stalls");
 	}
 }
+/* Away for two seconds from the tenth call on. */
+static int restarting(void)
+{
+	static struct timespec since;
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	if (calls == 10)
+		since = t;
+	return since.tv_sec && t.tv_sec - since.tv_sec < 2;
+}
 static int do_put(kb_handle *h, struct kb_key n, struct kb_source *s, const struct kb_put_opts *o, struct kb_call *k)
 {
 	const char *mood = host->conf_str(h->conf, "mood");
@@ -51,12 +61,14 @@ static int do_put(kb_handle *h, struct kb_key n, struct kb_source *s, const stru
 	}
 	if (!strcmp(mood, "down"))
 		return host->fail(k, KB_E_TRANSIENT, "down");
+	if (!strcmp(mood, "restart"))
+		return restarting() ? host->fail(k, KB_E_TRANSIENT, "connection refused") : KB_OK;
 	if (!strcmp(mood, "auth"))
 		return host->fail(k, KB_E_AUTH, "403\nwith a second line");
 	return stall(k);
 }
 static const struct kb_opt opts[] = {
-	{ KB_OPT_ENUM, 0, 0, 0, "mood", NULL, "down", "transient|throttled|down|auth|stall", NULL, "what happens" },
+	{ KB_OPT_ENUM, 0, 0, 0, "mood", NULL, "down", "transient|throttled|down|restart|auth|stall", NULL, "what happens" },
 	{ KB_OPT_STR, KB_OPT_SECRET, 0, 0, "password", NULL, NULL, NULL, NULL, "a secret" },
 	{ 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL }
 };
@@ -77,6 +89,8 @@ push mood=transient --json; is $? 0 "failures that pass are repeated"
 like "$(cat "$T/out")" '"pushed":\{"planned":60,"done":60,.*"retries":2,"complete":true' "and counted"
 push mood=throttled --json; is $? 0 "so is a slow-down"
 like "$(cat "$T/out")" '"retries":3,' "after the time the server wants"
+push 'mood=restart&retries=1' --json; is $? 0 "a server that restarts is waited for"
+like "$(cat "$T/out")" '"pushed":\{"planned":60,"done":60,.*"complete":true' "and nothing is lost"
 push 'mood=down&retries=1'; is $? 1 "a server that is down fails it"
 like "$(cat "$T/out")" 'pushed 0 .* [12][0-9] failed; gave up$' "after ten objects in a row, not after all"
 is "$(grep -c 'sync: push p/' "$T/err")" "$(sed 's/.* \([0-9]*\) failed.*/\1/' "$T/out")" "each is named"
@@ -85,7 +99,7 @@ like "$(cat "$T/out")" ' 1?[0-9] failed; gave up$' "ends it at once"
 like "$(cat "$T/err")" 'sync: push p/[0-9a-f]{12}: 403 with a second line$' "in one line"
 push 'mood=stall&transfer-timeout=100ms' ; is $? 1 "a stalled server"
 like "$(cat "$T/err")" ': it stalls$' "is left at the deadline"
-push 'mood=nice&password=hunter2'; like "$(cat "$T/err")" "mood = 'nice' is not accepted; it takes transient, throttled, down, auth or stall" "a bad value"
+push 'mood=nice&password=hunter2'; like "$(cat "$T/err")" "mood = 'nice' is not accepted; it takes transient, throttled, down, restart, auth or stall" "a bad value"
 push 'password=hunter2&mood=auth'; unlike "$(cat "$T/err" "$T/out")" hunter2 "secrets stay out of messages"
 "$KACHE" sync --all --push --backend 'moody://user:hunter2@host/x?mood=auth' > "$T/out" 2>&1; unlike "$(cat "$T/out")" hunter2 "also those before the host"
 

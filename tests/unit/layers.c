@@ -3,6 +3,50 @@
 
 #include "layers-fake.h"
 
+/* ---- several threads ---- */
+
+struct thread {
+	pthread_t id;
+	struct kache_remote *r;
+	const char *key;
+	bool put;
+	int rc;
+};
+
+static void *thread_main(void *arg)
+{
+	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = KB_PUT_IF_ABSENT };
+	struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_mem_sink sink;
+	struct kache_mem_source src;
+	struct kache_call own;
+	struct thread *t = arg;
+
+	kache_call_init(&own, kache_now_mono() + 5000000000u, -1);
+	kache_mem_sink_init(&sink, &b, 1 << 20);
+	kache_mem_source_init(&src, "data", 4);
+	t->rc = t->put ? kache_remote_put(t->r, key_of(t->key), &src.kb, &opts, &own)
+		       : kache_remote_get(t->r, key_of(t->key), &sink.kb, &own);
+	kache_buf_release(&b);
+	return NULL;
+}
+
+static unsigned together(struct kache_remote *r, const char *key, bool put, unsigned n, int rc)
+{
+	struct thread t[16];
+	unsigned same = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		t[i] = (struct thread){ .r = r, .key = key, .put = put };
+		pthread_create(&t[i].id, NULL, thread_main, &t[i]);
+	}
+	for (unsigned i = 0; i < n; i++) {
+		pthread_join(t[i].id, NULL);
+		same += t[i].rc == rc;
+	}
+	return same;
+}
+
 /* ---- breaker ---- */
 
 static struct kache_health health;
@@ -95,6 +139,41 @@ static void breaker_bystanders(void)
 	kache_remote_close(r);
 }
 
+static uint64_t hurried_clock(void)
+{
+	return kache_now_mono() * 100;	/* five seconds are fifty milliseconds */
+}
+
+/* Who has a lot to move. */
+static void breaker_patience(void)
+{
+	struct kache_remote *r = with_breaker(BACKEND(KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT));
+
+	health.clock = hurried_clock;
+	health.patient = true;
+	ok(ask(r, "k") == KB_MISS && fake.calls == 6 && health.outages == 1, "a patient call waits for the end of an outage");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT, KB_E_TRANSIENT));
+	health.clock = hurried_clock;
+	health.patient = true;
+	ok(together(r, "k", false, 8, KB_MISS) == 8, "so do those that find it under way");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_TIMEOUT, KB_E_TIMEOUT));
+	health.clock = hurried_clock;
+	health.patient = true;
+	ask(r, "k");
+	ok(together(r, "k", false, 8, KB_E_TRANSIENT) == 7 && fake.calls == 2, "but not when the first trial was in vain");
+	kache_remote_close(r);
+	r = with_breaker(BACKEND(KB_E_TIMEOUT));
+	health.patient = true;
+	ask(r, "k");
+	fresh_call(60);
+	ok(kache_remote_del(r, key_of("k"), &call) == KB_E_TIMEOUT && call.unasked && fake.calls == 1, "no longer than they have time");
+	kache_remote_close(r);
+}
+
 /* What is answered without the remote. */
 static void breaker_above_negative(void)
 {
@@ -169,6 +248,7 @@ static void breaker(void)
 	breaker_trials();
 	breaker_bystanders();
 	breaker_above_negative();
+	breaker_patience();
 }
 
 /* ---- negative ---- */
@@ -247,49 +327,7 @@ static void negative(void)
 	negative_changes();
 }
 
-/* ---- coalesce and limit: several threads ---- */
-
-struct thread {
-	pthread_t id;
-	struct kache_remote *r;
-	const char *key;
-	bool put;
-	int rc;
-};
-
-static void *thread_main(void *arg)
-{
-	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = KB_PUT_IF_ABSENT };
-	struct kache_buf b = KACHE_BUF_INIT;
-	struct kache_mem_sink sink;
-	struct kache_mem_source src;
-	struct kache_call own;
-	struct thread *t = arg;
-
-	kache_call_init(&own, kache_now_mono() + 5000000000u, -1);
-	kache_mem_sink_init(&sink, &b, 1 << 20);
-	kache_mem_source_init(&src, "data", 4);
-	t->rc = t->put ? kache_remote_put(t->r, key_of(t->key), &src.kb, &opts, &own)
-		       : kache_remote_get(t->r, key_of(t->key), &sink.kb, &own);
-	kache_buf_release(&b);
-	return NULL;
-}
-
-static unsigned together(struct kache_remote *r, const char *key, bool put, unsigned n, int rc)
-{
-	struct thread t[16];
-	unsigned same = 0;
-
-	for (unsigned i = 0; i < n; i++) {
-		t[i] = (struct thread){ .r = r, .key = key, .put = put };
-		pthread_create(&t[i].id, NULL, thread_main, &t[i]);
-	}
-	for (unsigned i = 0; i < n; i++) {
-		pthread_join(t[i].id, NULL);
-		same += t[i].rc == rc;
-	}
-	return same;
-}
+/* ---- coalesce and limit ---- */
 
 static void coalesce(void)
 {
