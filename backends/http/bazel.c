@@ -107,7 +107,8 @@ static bool next(struct reader *r, unsigned *number, struct reader *bytes, uint6
 		r->bad = true;
 		return false;
 	}
-	*bytes = (struct reader){ r->p, r->p + len, false };
+	if ((tag & 7) == 2)
+		*bytes = (struct reader){ r->p, r->p + len, false };
 	r->p += len;
 	return true;
 }

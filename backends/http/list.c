@@ -61,15 +61,18 @@ static void on_text(void *arg, const char *s, int len)
 	x->len += n;
 }
 
+#define BLANKS " \r\n\t"
 /* An href is a URL or its path. */
 static char *path_of(const char *href)
 {
-	const char *rest = strstr(href, "://"), *path = href + strspn(href, " \r\n\t");
+	const char *rest = strstr(href, "://"), *path = href + strspn(href, BLANKS);
 	size_t len;
 
 	if (rest)
 		path = rest + 3 + strcspn(rest + 3, "/");
-	len = strcspn(path, "?# \r\n\t");
+	len = strcspn(path, "?#");
+	while (len && strchr(BLANKS, path[len - 1]))
+		len--;
 	while (len && path[len - 1] == '/')
 		len--;
 	return web_decoded(path, len);
@@ -195,7 +198,7 @@ static int propfind(struct kb_handle *h, const char *dir, struct item **out, str
 	if (x)
 		x->p = XML_ParserCreate(NULL);
 	if (x && x->p) {
-		x->kb = (struct kb_sink){ .struct_size = sizeof x->kb, .fd = -1, .limit = BYTES_MAX, .begin = begin, .write = take };
+		x->kb = (struct kb_sink){ sizeof x->kb, -1, BYTES_MAX, begin, take };
 		rc = ask(h, dir, x, call);
 		XML_ParserFree(x->p);
 		free(x->now.path);

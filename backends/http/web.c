@@ -52,27 +52,31 @@ char *web_decoded(const char *s, size_t len)
 /* "http://user:pass@host/path" without its user part, dav:// as http://; the user part apart. */
 static int take_url(const kb_conf *conf, char **base, char **user, char **password, struct kb_call *call)
 {
-	const char *url = web_host->conf_str(conf, "url"), *rest = strstr(url, "://"), *at, *colon, *scheme;
+	const char *url = web_host->conf_str(conf, "url"), *rest = url ? strstr(url, "://") : NULL, *at, *colon, *scheme;
 	size_t len, all;
+	int n;
 
 	*base = *user = *password = NULL;
-	if (!rest || !rest[3] || rest[3] == '/')
-		return web_host->fail(call, KB_E_CONFIG, "url: accepted is http://HOST[:PORT][/PATH] or https://…");
-	scheme = !strncmp(url, "dav:", 4) ? "http" : !strncmp(url, "davs:", 5) ? "https" : NULL;
-	rest += 3;
+	rest = rest ? rest + 3 : "";
 	len = strcspn(rest, "/");
 	at = memrchr(rest, '@', len);
+	if (!len || (at && at + 1 == rest + len))
+		return web_host->fail(call, KB_E_CONFIG, "url: accepted is http://HOST[:PORT][/PATH] or https://…");
 	if (at) {
 		colon = memchr(rest, ':', (size_t)(at - rest));
 		*user = web_decoded(rest, (size_t)((colon ? colon : at) - rest));
 		*password = colon ? web_decoded(colon + 1, (size_t)(at - colon - 1)) : strdup("");
+		if (!*user || !*password)
+			return web_no_memory(call);
 	}
 	for (all = strlen(rest); all && rest[all - 1] == '/'; all--)
 		;
-	if (asprintf(base, "%.*s://%.*s", scheme ? (int)strlen(scheme) : (int)(rest - 3 - url), scheme ? scheme : url,
-		     (int)(at ? all - (size_t)(at + 1 - rest) : all), at ? at + 1 : rest) < 0)
-		return web_no_memory(call);
-	return KB_OK;
+	all -= at ? (size_t)(at + 1 - rest) : 0;
+	scheme = !strncmp(url, "https:", 6) || !strncmp(url, "davs:", 5) ? "https" : "http";
+	n = asprintf(base, "%s://%.*s", scheme, (int)all, at ? at + 1 : rest);
+	if (n < 0)
+		*base = NULL;
+	return n < 0 ? web_no_memory(call) : KB_OK;
 }
 
 static int add_header(char ***list, size_t *n, char *line)

@@ -24,7 +24,7 @@ nginx_start() {
 ${4:-}
 $user
 daemon off;
-worker_processes 1;
+master_process off;	# a worker outlives a master that is killed
 pid $dir/pid;
 error_log stderr warn;
 events { worker_connections 512; }
