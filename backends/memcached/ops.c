@@ -80,7 +80,7 @@ static int send_value(struct job *j)
 	unsigned char frame[MEMCACHED_FRAME_MAX], piece[PIECE];
 	uint64_t left = j->source->size;
 	const char *end = j->h->wire->value_end;
-	int rc = memcached_conn_send(j->c, frame, memcached_frame(j->key, frame), true, j->call);
+	int rc = memcached_conn_send(j->c, frame, memcached_frame(j->key, frame), left || *end, j->call);
 
 	while (!rc && left) {
 		size_t got = 0;

@@ -81,11 +81,19 @@ static int send_plain(struct redis_conn *c, const char *p, size_t len, struct kb
 /* Something into buf; never 0 bytes. */
 static int recv_plain(struct redis_conn *c, void *buf, size_t cap, size_t *len, struct kb_call *call)
 {
+	/* After a request nothing is there yet, and to look would be a call for nothing. */
+	if (!c->more) {
+		int rc = wait_until(c, POLLIN, call->deadline_ns, call);
+
+		if (rc)
+			return rc;
+	}
 	for (;;) {
 		ssize_t n = recv(c->fd, buf, cap, MSG_DONTWAIT);
 		int rc;
 
 		if (n > 0) {
+			c->more = (size_t)n == cap;
 			*len = (size_t)n;
 			return KB_OK;
 		}

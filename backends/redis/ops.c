@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 64 << 10, TAIL_MAX = 64, WINDOW = 4 << 20 };
+enum { PIECE = 256 << 10, HEAD_MAX = KB_KEY_MAX + 96, TAIL_MAX = 96, WINDOW = 4 << 20 };
 
 /* A reply that must not be an error; *out stays the caller's to free. */
 static int good_reply(struct redis_conn *c, bool write, redisReply **out, struct kb_call *call)
@@ -103,41 +103,57 @@ struct put {
 	int64_t ttl_s;
 };
 
-/* SET key value [EX seconds] [NX], the value from the source. */
-static int send_set(struct redis_conn *c, const struct put *p, struct kb_call *call)
+/* What follows the value: its end, and the options of SET. */
+static int format_tail(const struct put *p, char tail[TAIL_MAX])
 {
-	char head[KB_KEY_MAX + 96], tail[TAIL_MAX], seconds[24], *buf;
-	uint64_t left = p->src->size;
-	int words = 3 + (p->ttl_s ? 2 : 0) + p->if_absent, n, rc;
+	char seconds[24];
+	int n = 2;
 
-	if (p->src->rewind(p->src))
-		return redis_host->fail(call, KB_E_LOCAL, "the source can't be read");
-	n = snprintf(head, sizeof head, "*%d\r\n$3\r\nSET\r\n$%zu\r\n%.*s\r\n$%" PRIu64 "\r\n", words, p->key.len, (int)p->key.len,
-		     p->key.name, left);
-	rc = redis_send(c, head, (size_t)n, call);
-	buf = rc ? NULL : malloc(PIECE);
-	if (!rc && !buf)
-		rc = redis_fail(c, KB_E_LOCAL, "out of memory", call);
-	while (!rc && left) {
-		size_t got = 0;
-
-		/* Cut off in the middle of a value, the server stores nothing. */
-		if (p->src->read(p->src, buf, left < PIECE ? (size_t)left : PIECE, &got) || !got)
-			rc = redis_fail(c, KB_E_LOCAL, "the source can't be read, or is shorter than its size", call);
-		else
-			rc = redis_send(c, buf, got, call);
-		left -= got;
-	}
-	free(buf);
-	n = 2;
 	memcpy(tail, "\r\n", 3);
 	if (p->ttl_s) {
 		snprintf(seconds, sizeof seconds, "%" PRId64, p->ttl_s);
-		n += snprintf(tail + n, sizeof tail - (size_t)n, "$2\r\nEX\r\n$%zu\r\n%s\r\n", strlen(seconds), seconds);
+		n += snprintf(tail + n, TAIL_MAX - (size_t)n, "$2\r\nEX\r\n$%zu\r\n%s\r\n", strlen(seconds), seconds);
 	}
 	if (p->if_absent)
-		n += snprintf(tail + n, sizeof tail - (size_t)n, "$2\r\nNX\r\n");
-	return rc ? rc : redis_send(c, tail, (size_t)n, call);
+		n += snprintf(tail + n, TAIL_MAX - (size_t)n, "$2\r\nNX\r\n");
+	return n;
+}
+
+/* SET key value [EX seconds] [NX], the value from the source. A small one leaves in one piece. */
+static int send_set(struct redis_conn *c, const struct put *p, struct kb_call *call)
+{
+	char *buf = malloc(HEAD_MAX + PIECE + TAIL_MAX);
+	uint64_t left = p->src->size;
+	int words = 3 + (p->ttl_s ? 2 : 0) + p->if_absent, rc = KB_OK;
+	size_t n;
+
+	if (!buf)
+		return redis_fail(c, KB_E_LOCAL, "out of memory", call);
+	if (p->src->rewind(p->src)) {
+		free(buf);
+		return redis_host->fail(call, KB_E_LOCAL, "the source can't be read");
+	}
+	n = (size_t)snprintf(buf, HEAD_MAX, "*%d\r\n$3\r\nSET\r\n$%zu\r\n%.*s\r\n$%" PRIu64 "\r\n", words, p->key.len,
+			     (int)p->key.len, p->key.name, left);
+	while (!rc && left) {
+		size_t room = HEAD_MAX + PIECE - n, got = 0;
+
+		/* Cut off in the middle of a value, the server stores nothing. */
+		if (p->src->read(p->src, buf + n, left < room ? (size_t)left : room, &got) || !got)
+			rc = redis_fail(c, KB_E_LOCAL, "the source can't be read, or is shorter than its size", call);
+		n += got;
+		left -= got;
+		if (!rc && left && n == HEAD_MAX + PIECE) {
+			rc = redis_send(c, buf, n, call);
+			n = 0;
+		}
+	}
+	if (!rc) {
+		n += (size_t)format_tail(p, buf + n);
+		rc = redis_send(c, buf, n, call);
+	}
+	free(buf);
+	return rc;
 }
 
 static int set_reply(struct redis_conn *c, struct kb_call *call)

@@ -32,6 +32,7 @@ struct redis_conn {
 	size_t in_at, in_len;
 	uint64_t used_ns;
 	bool broken;			/* not to be used again: a reply may be outstanding */
+	bool more;			/* the last read filled its buffer: there is likely more */
 	bool heard;			/* something has arrived since the request began */
 	char redirect[128];		/* "MOVED slot host:port" or "ASK …" of the last error reply */
 	bool readonly_reply;		/* the last error was READONLY: a replica */
