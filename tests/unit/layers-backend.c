@@ -18,6 +18,7 @@ struct kb_handle {
 static atomic_int opened, closed, busy, most_busy, misused;
 static int hold_ms, answer, open_answer, open_from;	/* open_answer: for all handles from that one on */
 static bool serial;
+static atomic_bool hold;			/* calls stay in the module */
 
 static int mod_open(const kb_conf *conf, kb_handle **out, struct kb_limits *limits, struct kb_call *c)
 {
@@ -48,7 +49,9 @@ static int mod_del(kb_handle *h, struct kb_key key, struct kb_call *c)
 	misused += atomic_fetch_add(&h->busy, 1) > 0;
 	while (now > most && !atomic_compare_exchange_weak(&most_busy, &most, now))
 		;
-	usleep((useconds_t)hold_ms * 1000);
+	do
+		usleep((useconds_t)(hold ? 1 : hold_ms) * 1000);
+	while (hold);
 	h->busy--;
 	busy--;
 	return answer;
@@ -105,6 +108,13 @@ static int end(struct thread *t)
 	return t->rc;
 }
 
+/* Waits until `n` calls are in the module; on a busy machine the threads of many take their time to get there. */
+static void await_busy(int n)
+{
+	for (int ms = 0; busy < n && ms < 20000; ms++)
+		usleep(1000);
+}
+
 static unsigned together(struct kache_remote *r, unsigned n)
 {
 	struct thread t[64];
@@ -120,7 +130,7 @@ static unsigned together(struct kache_remote *r, unsigned n)
 static void models(void)
 {
 	struct kache_remote *r = start(KB_THREADS_PER_HANDLE), *other;
-	struct thread t;
+	struct thread t, second;
 
 	hold_ms = 10;
 	ok(together(r, 40) == 40 && !misused && opened > 1 && opened <= 32, "per handle: one call per handle, several handles");
@@ -131,10 +141,12 @@ static void models(void)
 	ok(opened == closed, "and all are closed");
 
 	r = start(KB_THREADS_PARALLEL);
-	hold_ms = 20;
+	hold = true;
 	begin(&t, r, 10000, -1);
-	usleep(5000);
-	ok(together(r, 4) == 4 && end(&t) == KB_OK && opened == 1 && most_busy > 1, "parallel: many calls on one handle");
+	begin(&second, r, 10000, -1);
+	await_busy(2);
+	hold = false;
+	ok(end(&t) == KB_OK && end(&second) == KB_OK && opened == 1 && most_busy == 2, "parallel: many calls on one handle");
 	kache_remote_close(r);
 
 	r = start(KB_THREADS_SERIAL);
@@ -166,10 +178,10 @@ static void waiting(uint32_t threads, unsigned holders, const char *what)
 	struct thread t[32], late, gone;
 	int fds[2];
 
-	hold_ms = 400;
+	hold = true;
 	for (unsigned i = 0; i < holders; i++)
-		begin(&t[i], r, 10000, -1);
-	usleep(100000);
+		begin(&t[i], r, 60000, -1);
+	await_busy((int)holders);
 	if (pipe(fds) || write(fds[1], "x", 1) != 1)
 		return;
 	begin(&late, r, 50, -1);
@@ -177,9 +189,9 @@ static void waiting(uint32_t threads, unsigned holders, const char *what)
 	ok(end(&late) == KB_E_TIMEOUT && late.call.unasked, "%s: who waits too long gives up: %s", what, late.call.err.text);
 	ok(end(&gone) == KB_E_CANCELLED, "%s: and can be cancelled", what);
 	ok(busy == (int)holders, "%s: while the others are still at it", what);
+	hold = false;
 	for (unsigned i = 0; i < holders; i++)
 		end(&t[i]);
-	hold_ms = 0;
 	ok(together(r, 4) == 4, "%s: and the next ones go on", what);
 	kache_remote_close(r);
 	close(fds[0]);
@@ -196,6 +208,7 @@ static void statuses(void)
 {
 	struct kache_remote *r = start(KB_THREADS_PER_HANDLE);
 	struct kache_call call;
+	struct thread t;
 
 	answer = KB_E_NOSPACE;
 	ok(tell(r, &call, 1000) == KB_E_NOSPACE && !strcmp(call.err.text, "no space"), "an error without a text gets one");
@@ -205,9 +218,12 @@ static void statuses(void)
 	r = start(KB_THREADS_PER_HANDLE);
 	open_from = 1;
 	open_answer = KB_E_AUTH;
-	hold_ms = 50;
-	ok(together(r, 2) == 1, "a further handle that does not open is the failure of the call that wanted it");
-	ok(together(r, 1) == 1, "and of no other");
+	hold = true;
+	begin(&t, r, 60000, -1);
+	await_busy(1);
+	ok(tell(r, &call, 1000) == KB_E_AUTH, "a further handle that does not open is the failure of the call that wanted it");
+	hold = false;
+	ok(end(&t) == KB_OK && together(r, 1) == 1, "and of no other");
 	kache_remote_close(r);
 }
 
