@@ -2,9 +2,11 @@
 #include "store/map.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,8 +23,8 @@ struct record {
 _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
 
 struct kache_map {
-	struct record *records;		/* NULL: could not be opened; not tried again */
-	bool writable;
+	const struct record *records;	/* NULL: could not be opened; not tried again */
+	int fd;				/* -1: can't be written */
 };
 
 static uint64_t check_of(const struct record *r)
@@ -38,26 +40,54 @@ static uint64_t check_of(const struct record *r)
 	return sum;
 }
 
+/* An empty table takes the place of what is there. Nothing is ever cut short in place: others may have it mapped, and
+ * would be killed by SIGBUS. Returns its descriptor or -1. */
+static int create(struct kache_store *s, const char *path)
+{
+	const off_t bytes = (off_t)KACHE_MAP_SLOTS * KACHE_MAP_RECORD;
+	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
+	int fd = kache_open(temp, O_RDWR | O_CREAT | O_EXCL, 0644);
+
+	if (fd < 0)
+		return -1;
+	/* With its space, where the file system can do that: on tmpfs even reading a hole takes some, and raises SIGBUS
+	 * when there is none. */
+	if ((!fallocate(fd, 0, 0, bytes) || errno == EOPNOTSUPP || errno == ENOSYS) && !ftruncate(fd, bytes) && !rename(temp, path))
+		return fd;
+	unlink(temp);
+	close(fd);
+	return -1;
+}
+
 static struct kache_map *open_map(struct kache_store *s)
 {
 	struct kache_map *m = kache_calloc(1, sizeof *m);
 	const size_t bytes = (size_t)KACHE_MAP_SLOTS * sizeof(struct record);
 	KACHE_AUTO_FREE char *path = kache_store_file(s, "inputs.map");
-	KACHE_AUTO_FD int fd = -1;
 	struct kache_stat st;
 	void *at;
+	int fd;
 
 	s->map = m;
-	m->writable = !s->readonly;
-	fd = kache_open(path, (m->writable ? O_RDWR | O_CREAT : O_RDONLY) | O_NOFOLLOW, 0644);
-	if (fd < 0 || kache_fstat(fd, &st) || !S_ISREG(st.mode))
+	m->fd = -1;
+	fd = kache_open(path, (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW, 0);
+	/* Any other size is another format: started afresh. */
+	if (fd >= 0 && (kache_fstat(fd, &st) || !S_ISREG(st.mode) || st.size != bytes)) {
+		close(fd);
+		fd = -1;
+		errno = ENOENT;
+	}
+	if (fd < 0 && errno == ENOENT && !s->readonly)
+		fd = create(s, path);
+	if (fd < 0)
 		return m;
-	/* Any other size is another format or a torn file: started afresh. */
-	if (st.size != bytes && (!m->writable || ftruncate(fd, 0) || ftruncate(fd, (off_t)bytes)))
-		return m;
-	at = mmap(NULL, bytes, PROT_READ | (m->writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+	at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (at != MAP_FAILED)
 		m->records = at;
+	if (m->records && !s->readonly)
+		m->fd = fd;
+	else
+		close(fd);
 	return m;
 }
 
@@ -66,14 +96,16 @@ void kache_map_close(struct kache_store *s)
 	if (!s->map)
 		return;
 	if (s->map->records)
-		munmap(s->map->records, (size_t)KACHE_MAP_SLOTS * sizeof(struct record));
+		munmap((void *)(uintptr_t)s->map->records, (size_t)KACHE_MAP_SLOTS * sizeof(struct record));
+	if (s->map->fd >= 0)
+		close(s->map->fd);
 	free(s->map);
 	s->map = NULL;
 }
 
 /* The bucket of a file and its 16-byte identity. NULL without a map, or where the identity could not
  * tell a reused inode number. */
-static struct record *bucket(struct kache_store *s, const struct kache_stat *st, unsigned char id[16])
+static const struct record *bucket(struct kache_store *s, const struct kache_stat *st, unsigned char id[16])
 {
 	struct kache_map *m = s->map ? s->map : open_map(s);
 	bool blob = st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
@@ -95,7 +127,8 @@ static struct record *bucket(struct kache_store *s, const struct kache_stat *st,
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
 {
 	unsigned char id[16];
-	struct record *at = bucket(s, st, id), copy;
+	const struct record *at = bucket(s, st, id);
+	struct record copy;
 
 	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
 		if (memcmp(at[i].id, id, sizeof id))
@@ -112,9 +145,9 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
 {
 	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000) };
-	struct record *at = bucket(s, st, new.id), *victim;
+	const struct record *at = bucket(s, st, new.id), *victim;
 
-	if (!at || !s->map->writable)
+	if (!at || s->map->fd < 0)
 		return;
 	victim = at;
 	for (int i = 0; i < KACHE_MAP_WAYS; i++) {
@@ -127,7 +160,9 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
 	}
 	memcpy(new.hash, hash->b, KACHE_HASH_LEN);
 	new.check = check_of(&new);
-	memcpy(victim, &new, sizeof new);
+	/* Not through the mapping: on a full disk that would be the end of this process, and of the build. */
+	if (pwrite(s->map->fd, &new, sizeof new, (off_t)((victim - s->map->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
+		kache_debug("inputs.map: %s", strerror(errno));
 }
 
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)

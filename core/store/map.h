@@ -1,7 +1,7 @@
 /* inputs.map: a shared table that remembers the content hash of files by their identity, so that
  * nothing is hashed twice. A cache of a cache: deleting it costs time only.
  *
- * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, sparse), mapped MAP_SHARED. Each record carries a
+ * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, 16 MiB), mapped to be read, and written by pwrite. Each record carries a
  * check over itself, so a reader that meets a half-written one sees nothing; there are no locks.
  * Identity is (device, inode, birth time, size, mtime, ctime). For files with the blob time ctime is
  * left out, since linking a blob changes it; birth time tells a reused inode number there. */
