@@ -4,12 +4,14 @@
 
 #include "base/clock.h"
 #include "base/strs.h"
+#include "remote/account.h"
 #include "remote/remote.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { SECONDS = 5 };
+enum { SECONDS = 5, LATELY_S = 24 * 3600 };
 
 /* What to do about a failure, by its kind. %s is where the remote comes from. */
 static char *advice_for(int status, const struct kache_conf_remote *which, const char *backend)
@@ -52,6 +54,26 @@ static void say_well(struct kache_doctor *d, const struct kache_remote *r, const
 				 wanted ? "may be written" : "read-only", opened_ms, answer_ms);
 }
 
+/* It answers now; but what did builds make of it? Some troubles show only in use, as rights to write to a web server. */
+static void say_history(struct kache_doctor *d, const char *url)
+{
+	const struct kache_account_remote *r = NULL;
+	struct kache_account a = { 0 };
+	int64_t ago;
+
+	if (!d->store)
+		return;
+	kache_account_load(d->store->root, &a);
+	for (size_t i = 0; i < a.n && !r; i++)
+		r = strcmp(a.v[i].url, url) ? NULL : &a.v[i];
+	ago = r ? (int64_t)time(NULL) - r->last_error_s : 0;
+	if (r && r->last_error && r->state && ago < LATELY_S &&
+	    (!strcmp(r->state, "given up") || !strcmp(r->state, "disabled") || !strcmp(r->state, "writes disabled")))
+		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "remote", "`kache daemon restart` makes builds try again at once",
+				 "%s: %s by the last build that used it, %lld min ago: %s", url, r->state, (long long)ago / 60, r->last_error);
+	kache_account_release(&a);
+}
+
 static void one(struct kache_doctor *d, const struct kache_conf_remote *which)
 {
 	uint64_t begun = kache_now_mono(), opened;
@@ -82,6 +104,7 @@ static void one(struct kache_doctor *d, const struct kache_conf_remote *which)
 	} else {
 		say_well(d, r, &limits, which, hints.writable, (double)(opened - begun) / 1e6,
 			 (double)(kache_now_mono() - opened) / 1e6);
+		say_history(d, hints.url);
 	}
 	kache_remote_close(r);
 	free(hints.url);
