@@ -117,8 +117,12 @@ int kache_store_open(const char *root, bool may_create, struct kache_store **out
 	*out = NULL;
 	s->root = kache_strdup(root);
 	rc = kache_file_read(format, 4096, &text);
-	if (rc && errno == ENOENT && may_create)
+	if (rc && errno == ENOENT && may_create) {
 		rc = create(s, err);
+		/* What looked foreign may have become a store between the two looks: somebody else has just made it. */
+		if (rc == KACHE_E_INVALID && !kache_file_read(format, 4096, &text))
+			rc = check_format(s, text.data, err);
+	}
 	else if (rc && errno == ENOENT)
 		rc = kache_fail(err, KACHE_E_NOENT, "no cache at %s yet", root);
 	else if (rc)

@@ -217,7 +217,7 @@ for i in $(seq 200); do
 done
 wait $crowd
 is "$(sort "$T/codes" | uniq -c | tr -s ' ')" " 200 0" "two hundred compiles at once"
-is "$(cat "$T"/crowd/*.log | wc -l)" 0 "say nothing"
+is "$(cat "$T"/crowd/*.log | sort | uniq -c | head -n 3)" "" "say nothing"
 is "$(cat "$T"/crowd/*/libdamaged.rlib | wc -c)" $((200 * $(stat -c %s "$T/crowd/1/libdamaged.rlib"))) "and all have their library"
 stop_daemons
 
