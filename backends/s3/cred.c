@@ -1,194 +1,219 @@
 /* The chain: which provider has credentials, and keeping them fresh. */
-#define _GNU_SOURCE
+#include "config.h"
 #include "cred-parts.h"
+#include "s3.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { EARLY_S = 15 * 60, LATE_S = 10 * 60, LOOP_MAX = 8 };
+/* Refresh from EARLY on by one thread, and make all wait for it from LATE on. After a failure, wait. */
+enum { EARLY_S = 15 * 60, LATE_S = 10 * 60, AGAIN_EARLY_S = 60, AGAIN_LATE_S = 5, SLICE_MS = 100 };
 
 struct s3_creds {
 	const struct kb_host *host;
 	struct http *web;
-	struct s3_files *files;
-	const char *profile;		/* whose settings count */
+	char *profile;			/* whose settings count */
 	bool named;			/* by kache's own settings, which beats AWS_ACCESS_KEY_ID */
 	bool anonymous;
-	struct s3_cred explicit_cred;	/* of kache's own settings */
+	struct s3_cred own;		/* of kache's own settings */
+	struct s3_settings settings;
+	char *region;			/* for STS */
+	struct s3_memory memory;	/* of who fetches */
 	pthread_mutex_t lock;		/* over everything below */
 	pthread_cond_t fetched;
-	struct s3_cred now;
+	struct s3_cred now;		/* source NULL: none */
+	struct s3_cred refused;		/* what was fetched anew for already */
+	int64_t next_s;			/* no earlier attempt while the present ones serve */
 	bool fetching;
-	char *refused;			/* access key that was fetched anew for already */
+	unsigned rounds;		/* fetches that have ended, and how the last one did: */
+	int rc;
+	uint32_t retry_after_ms;
+	char text[S3_TEXT];
 };
 
-/* For tests. */
-int64_t (*s3_cred_clock)(void);
-
-static int64_t now_s(void)
-{
-	return s3_cred_clock ? s3_cred_clock() : (int64_t)time(NULL);
-}
+/* ---- values ---- */
 
 void s3_cred_release(struct s3_cred *c)
 {
-	char **const all[] = { &c->access, &c->secret, &c->token };
-
-	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-		if (*all[i])
-			explicit_bzero(*all[i], strlen(*all[i]));
-		free(*all[i]);
-	}
+	s3_cred_wipe(c->access);
+	s3_cred_wipe(c->secret);
+	s3_cred_wipe(c->token);
 	*c = (struct s3_cred){ 0 };
 }
 
-static char *copy(const char *s)
+static char *copy(const char *s, bool *bad)
 {
-	return s ? strdup(s) : NULL;
+	char *c = s ? strdup(s) : NULL;
+
+	*bad |= s && !c;
+	return c;
 }
 
-static void copy_cred(const struct s3_cred *from, struct s3_cred *to)
+/* 0 or -1 without memory. */
+static int copy_cred(const struct s3_cred *from, struct s3_cred *to)
 {
+	bool bad = false;
+
 	*to = (struct s3_cred){
-		.access = copy(from->access), .secret = copy(from->secret), .token = copy(from->token),
+		.access = copy(from->access, &bad), .secret = copy(from->secret, &bad), .token = copy(from->token, &bad),
 		.expires_s = from->expires_s, .source = from->source,
 	};
+	if (bad)
+		s3_cred_release(to);
+	return bad ? -1 : 0;
 }
 
-/* ---- providers without a service ---- */
-
-int s3_cred_environment(struct s3_context *x, const char *profile, struct s3_cred *out)
+static bool equal(const char *a, const char *b)
 {
-	const char *access = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY"), *token = getenv("AWS_SESSION_TOKEN");
-
-	(void)profile;
-	if ((!access || !*access) && (!secret || !*secret))
-		return KB_MISS;
-	if (!access || !*access || !secret || !*secret)
-		return x->host->fail(x->call, KB_E_CONFIG, "%s is not set; it goes with %s", access && *access ? "AWS_SECRET_ACCESS_KEY" : "AWS_ACCESS_KEY_ID",
-				     access && *access ? "AWS_ACCESS_KEY_ID" : "AWS_SECRET_ACCESS_KEY");
-	*out = (struct s3_cred){ .access = copy(access), .secret = copy(secret), .token = token && *token ? copy(token) : NULL,
-				 .source = "environment" };
-	return KB_OK;
+	return a && b ? !strcmp(a, b) : !a && !b;
 }
 
-static int static_keys(struct s3_context *x, const char *profile, struct s3_cred *out)
+static bool same(const struct s3_cred *a, const struct s3_cred *b)
 {
-	const char *access = s3_files_get(x->files, profile, "aws_access_key_id");
-	const char *secret = s3_files_get(x->files, profile, "aws_secret_access_key");
-	const char *token = s3_files_get(x->files, profile, "aws_session_token");
-
-	if (!access && !secret)
-		return KB_MISS;
-	if (!access || !secret)
-		return x->host->fail(x->call, KB_E_CONFIG, "profile %s: %s is missing", profile,
-				     access ? "aws_secret_access_key" : "aws_access_key_id");
-	*out = (struct s3_cred){ .access = copy(access), .secret = copy(secret), .token = copy(token), .source = "profile" };
-	return KB_OK;
-}
-
-static int profile_at(struct s3_context *x, const char *profile, unsigned depth, struct s3_cred *out);
-
-/* The credentials that a role is assumed with. */
-static int source_of_role(struct s3_context *x, const char *profile, unsigned depth, struct s3_cred *out)
-{
-	static const struct { const char *name; s3_provider *get; } sources[] = {
-		{ "Environment", s3_cred_environment }, { "EcsContainer", s3_cred_container }, { "Ec2InstanceMetadata", s3_cred_metadata },
-	};
-	const char *source = s3_files_get(x->files, profile, "source_profile");
-	const char *kind = s3_files_get(x->files, profile, "credential_source");
-
-	if (source && !strcmp(source, profile)) {	/* itself: its static keys */
-		int rc = static_keys(x, profile, out);
-
-		return rc == KB_MISS ? x->host->fail(x->call, KB_E_CONFIG, "profile %s: source_profile leads back to it", profile) : rc;
-	}
-	if (source)
-		return profile_at(x, source, depth + 1, out);
-	for (size_t i = 0; kind && i < sizeof sources / sizeof *sources; i++) {
-		if (!strcmp(sources[i].name, kind)) {
-			int rc = sources[i].get(x, profile, out);
-
-			return rc == KB_MISS ? x->host->fail(x->call, KB_E_AUTH, "profile %s: credential_source = %s has nothing", profile, kind) : rc;
-		}
-	}
-	return x->host->fail(x->call, KB_E_CONFIG, "profile %s: role_arn needs source_profile or credential_source (Environment, EcsContainer, Ec2InstanceMetadata)",
-			     profile);
-}
-
-static int profile_at(struct s3_context *x, const char *profile, unsigned depth, struct s3_cred *out)
-{
-	const char *role = s3_files_get(x->files, profile, "role_arn");
-	const char *token_file = s3_files_get(x->files, profile, "web_identity_token_file");
-	const char *process = s3_files_get(x->files, profile, "credential_process");
-	struct s3_cred with;
-	int rc;
-
-	if (depth > LOOP_MAX)
-		return x->host->fail(x->call, KB_E_CONFIG, "profile %s: source_profile leads in a circle", profile);
-	if (!s3_files_has_profile(x->files, profile))
-		return depth ? x->host->fail(x->call, KB_E_CONFIG, "there is no profile %s", profile) : KB_MISS;
-	if (role && token_file)
-		return s3_cred_assume_web(x, role, token_file, s3_files_get(x->files, profile, "role_session_name"), out);
-	/* A source profile may have a role_arn of its own, and then that is assumed first. */
-	if (role) {
-		rc = source_of_role(x, profile, depth, &with);
-		if (rc)
-			return rc;
-		rc = s3_cred_assume_role(x, profile, &with, out);
-		s3_cred_release(&with);
-		return rc;
-	}
-	if (s3_files_get(x->files, profile, "sso_session") || s3_files_get(x->files, profile, "sso_start_url"))
-		return s3_cred_sso(x, profile, out);
-	if (process && !s3_files_get(x->files, profile, "aws_access_key_id"))
-		return s3_cred_process(x, profile, process, out);
-	return static_keys(x, profile, out);
-}
-
-int s3_cred_profile(struct s3_context *x, const char *profile, struct s3_cred *out)
-{
-	return profile_at(x, profile, 0, out);
+	return equal(a->access, b->access) && equal(a->secret, b->secret) && equal(a->token, b->token);
 }
 
 /* ---- the chain ---- */
 
-static int find(struct s3_creds *c, struct kb_call *call, struct s3_cred *out)
+static int walk(struct s3_context *x, struct s3_cred *out)
 {
 	static s3_provider *const chain[] = {
-		s3_cred_environment, s3_cred_web_identity, s3_cred_profile, s3_cred_container, s3_cred_metadata,
+		s3_cred_environment, s3_cred_profile_role, s3_cred_web_identity, s3_cred_profile_rest, s3_cred_container,
+		s3_cred_maybe_metadata,
 	};
-	struct s3_context x = { .host = c->host, .web = c->web, .files = c->files, .region = s3_creds_region(c), .call = call };
-	int rc;
+	static s3_provider *const named[] = { s3_cred_profile };
+	s3_provider *const *list = x->named ? named : chain;
+	size_t n = x->named ? 1 : sizeof chain / sizeof *chain;
+	const char *variable = s3_cred_env("AWS_PROFILE") ? "AWS_PROFILE" : "AWS_DEFAULT_PROFILE";
 
-	*out = (struct s3_cred){ 0 };
-	if (c->anonymous)
-		return KB_OK;
-	if (c->explicit_cred.access) {
-		copy_cred(&c->explicit_cred, out);
-		return KB_OK;
-	}
-	if (c->named) {
-		rc = s3_cred_profile(&x, c->profile, out);
-		return rc == KB_MISS ? c->host->fail(call, KB_E_AUTH, "profile %s has no credentials", c->profile) : rc;
-	}
-	for (size_t i = 0; i < sizeof chain / sizeof *chain; i++) {
-		rc = chain[i](&x, c->profile, out);
+	for (size_t i = 0; i < n; i++) {
+		int rc = list[i](x, x->profile, out);
+
 		if (rc != KB_MISS)
 			return rc;
+		if (i || x->named || !s3_cred_env(variable) || s3_files_has_profile(x->files, x->profile))
+			continue;
+		/* The environment has nothing, and what it names instead is not there. */
+		return x->host->fail(x->call, KB_E_CONFIG, "%s: there is no profile %s in the AWS files", variable, x->profile);
 	}
-	return c->host->fail(call, KB_E_AUTH, "no credentials found: set KACHE_S3_ACCESS_KEY and KACHE_S3_SECRET_KEY, or AWS's variables or files; anonymous = true for a public bucket");
+	return KB_MISS;
+}
+
+/* A key with a line break at its end, as some secrets are stored, would break the request. */
+static int check(struct s3_context *x, struct s3_cred *c)
+{
+	const struct { const char *value, *name; } all[] = {
+		{ c->access, "access key" }, { c->secret, "secret key" }, { c->token, "session token" },
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+		if (!all[i].value || s3_cred_sendable(all[i].value))
+			continue;
+		x->host->fail(x->call, KB_E_CONFIG, "credentials from %s: the %s holds a blank, a line break or what is not ASCII",
+			      c->source, all[i].name);
+		s3_cred_release(c);
+		return KB_E_CONFIG;
+	}
+	if (!c->expires_s || c->expires_s > s3_cred_now())
+		return KB_OK;
+	x->host->fail(x->call, KB_E_AUTH, "credentials from %s have expired already", c->source);
+	s3_cred_release(c);
+	return KB_E_AUTH;
+}
+
+/* Reads the files each time: others may have put new keys there. */
+static int find(struct s3_creds *c, bool look, struct kb_call *call, struct s3_cred *out)
+{
+	struct s3_files *files = NULL;
+	struct s3_context x = {
+		.host = c->host, .web = c->web, .profile = c->profile, .region = c->region, .named = c->named, .look = look,
+		.memory = &c->memory, .call = call,
+	};
+	int rc = KB_OK;
+
+	*out = (struct s3_cred){ .source = "anonymous" };
+	if (c->anonymous)
+		return KB_OK;
+	if (c->own.access) {
+		rc = copy_cred(&c->own, out) ? s3_cred_no_memory(&x) : KB_OK;
+	} else {
+		rc = s3_files_open(c->host, &files, call);
+		x.files = files;
+		if (!rc)
+			rc = walk(&x, out);
+	}
+	if (!rc && !look)
+		rc = check(&x, out);
+	s3_files_close(files);
+	if (rc == KB_MISS && look)
+		return KB_OK;		/* the first who needs them hears of it */
+	if (rc == KB_MISS && c->named)
+		return c->host->fail(call, KB_E_AUTH, "profile %s has no credentials", c->profile);
+	if (rc == KB_MISS)
+		return c->host->fail(call, KB_E_AUTH, "no credentials found; set KACHE_S3_ACCESS_KEY and KACHE_S3_SECRET_KEY, or AWS's "
+				     "variables or files; anonymous=true for a public bucket");
+	return rc;
+}
+
+/* ---- open and close ---- */
+
+static const char *option(const struct kb_host *host, const kb_conf *conf, const char *name)
+{
+	const char *v = host->conf_str(conf, name);
+
+	return v && *v ? v : NULL;
+}
+
+static int own_keys(struct s3_creds *c, const kb_conf *conf, struct kb_call *call)
+{
+	const char *access = option(c->host, conf, "access-key"), *secret = option(c->host, conf, "secret-key");
+	const char *token = option(c->host, conf, "session-token");
+	const struct s3_cred own = { (char *)access, (char *)secret, (char *)token, 0, "options" };
+
+	if (!access != !secret)
+		return c->host->fail(call, KB_E_CONFIG, "%s: is not set; it goes with %s", access ? "secret-key" : "access-key",
+				     access ? "access-key" : "secret-key");
+	if (token && !access && !c->anonymous)
+		return c->host->fail(call, KB_E_CONFIG, "session-token: goes with access-key and secret-key, which are not set");
+	if (access && copy_cred(&own, &c->own))
+		return c->host->fail(call, KB_E_LOCAL, "out of memory");
+	return KB_OK;
+}
+
+static int configure(struct s3_creds *c, const kb_conf *conf, struct kb_call *call)
+{
+	const char *profile = option(c->host, conf, "profile"), *env = s3_cred_env("AWS_PROFILE"), *region;
+	struct s3_files *files = NULL;
+	bool bad = false;
+	int rc = own_keys(c, conf, call);
+
+	if (rc)
+		return rc;
+	if (!env)
+		env = s3_cred_env("AWS_DEFAULT_PROFILE");
+	c->named = profile != NULL;
+	c->profile = copy(profile ? profile : env ? env : "default", &bad);
+	rc = bad ? c->host->fail(call, KB_E_LOCAL, "out of memory") : s3_files_open(c->host, &files, call);
+	if (!rc && profile && !s3_files_has_profile(files, profile))
+		rc = c->host->fail(call, KB_E_CONFIG, "profile: there is no profile %s in the AWS files", profile);
+	if (!rc && s3_settings_read(files, c->profile, &c->settings))
+		rc = c->host->fail(call, KB_E_LOCAL, "out of memory");
+	s3_files_close(files);
+	region = c->settings.region ? c->settings.region : option(c->host, conf, "region");
+	c->region = copy(region, &bad);
+	return !rc && bad ? c->host->fail(call, KB_E_LOCAL, "out of memory") : rc;
 }
 
 int s3_creds_open(const struct kb_host *host, const kb_conf *conf, struct http *web, struct s3_creds **out,
 		  struct kb_call *call)
 {
-	const char *profile = host->conf_str(conf, "profile"), *access = host->conf_str(conf, "access-key");
-	const char *secret = host->conf_str(conf, "secret-key"), *env = getenv("AWS_PROFILE");
 	struct s3_creds *c = calloc(1, sizeof *c);
 	pthread_condattr_t attr;
+	struct s3_cred first;
 	int rc;
 
 	*out = NULL;
@@ -197,88 +222,146 @@ int s3_creds_open(const struct kb_host *host, const kb_conf *conf, struct http *
 	c->host = host;
 	c->web = web;
 	c->anonymous = host->conf_u64(conf, "anonymous");
-	c->named = profile != NULL;
-	if (!env || !*env)
-		env = getenv("AWS_DEFAULT_PROFILE");
-	c->profile = profile ? profile : env && *env ? env : "default";
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->fetched, &attr);
 	pthread_condattr_destroy(&attr);
-	rc = s3_files_open(host, &c->files, call);
-	if (!rc && !access != !secret)
-		rc = host->fail(call, KB_E_CONFIG, "%s: is missing; access-key and secret-key go together", access ? "secret-key" : "access-key");
-	if (!rc && profile && !s3_files_has_profile(c->files, profile))
-		rc = host->fail(call, KB_E_CONFIG, "profile: there is no profile %s in the shared files", profile);
-	if (rc) {
+	rc = configure(c, conf, call);
+	if (!rc)
+		rc = find(c, true, call, &first);
+	if (!rc)
+		s3_cred_release(&first);
+	if (rc)
 		s3_creds_close(c);
-		return rc;
-	}
-	if (access)
-		c->explicit_cred = (struct s3_cred){ .access = copy(access), .secret = copy(secret),
-						     .token = copy(host->conf_str(conf, "session-token")), .source = "options" };
-	*out = c;
-	return KB_OK;
+	else
+		*out = c;
+	return rc;
 }
 
 void s3_creds_close(struct s3_creds *c)
 {
 	if (!c)
 		return;
-	s3_files_close(c->files);
-	s3_cred_release(&c->explicit_cred);
+	s3_cred_release(&c->own);
 	s3_cred_release(&c->now);
-	free(c->refused);
+	s3_cred_release(&c->refused);
+	s3_settings_release(&c->settings);
+	s3_memory_release(&c->memory);
+	free(c->profile);
+	free(c->region);
 	pthread_cond_destroy(&c->fetched);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 
-/* Under the lock. Whether what is there still serves, and whether it is time to fetch. */
-static bool serves(const struct s3_creds *c, int64_t margin)
+/* ---- refresh; all of it under the lock ---- */
+
+static int64_t left(const struct s3_creds *c)
 {
-	if (!c->now.source)
-		return false;
-	return !c->now.expires_s || c->now.expires_s - now_s() > margin;
+	return !c->now.source ? 0 : c->now.expires_s ? c->now.expires_s - s3_cred_now() : INT64_MAX;
 }
 
+/* Whether it is time for somebody (margin EARLY_S), or everybody (LATE_S), to get others. */
+static bool due(const struct s3_creds *c, int64_t margin)
+{
+	int64_t s = left(c);
+
+	return s <= 0 || (s <= margin && s3_cred_now() >= c->next_s);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* A condition can't be polled together with cancel_fd, so in slices. KB_OK when a fetch has ended. */
 static int wait_for_other(struct s3_creds *c, struct kb_call *call)
 {
-	const struct timespec until = { .tv_sec = (time_t)(call->deadline_ns / 1000000000u),
-					.tv_nsec = (long)(call->deadline_ns % 1000000000u) };
+	struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
+	unsigned round = c->rounds;
 
-	return pthread_cond_timedwait(&c->fetched, &c->lock, &until)
-		? c->host->fail(call, KB_E_TIMEOUT, "the credentials do not come in time") : KB_OK;
+	while (c->rounds == round) {
+		uint64_t now = now_ns(), until = now + (uint64_t)SLICE_MS * 1000000;
+		struct timespec t;
+
+		if (now >= call->deadline_ns)
+			return c->host->fail(call, KB_E_TIMEOUT, "the credentials do not come in time");
+		if (poll(&p, 1, 0) > 0)
+			return c->host->fail(call, KB_E_CANCELLED, "cancelled");
+		if (until > call->deadline_ns)
+			until = call->deadline_ns;
+		t = (struct timespec){ .tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u) };
+		pthread_cond_timedwait(&c->fetched, &c->lock, &t);
+	}
+	/* What went wrong for the other would go wrong for us, unless it had less time. */
+	if (!c->rc || c->rc == KB_E_TIMEOUT || c->rc == KB_E_CANCELLED || left(c) > 0)
+		return KB_OK;
+	call->retry_after_ms = c->retry_after_ms;
+	return c->host->fail(call, c->rc, "%s", c->text);
+}
+
+/* When to try again, if what there is expires soon. */
+static int64_t next_attempt(const struct s3_creds *c, int rc)
+{
+	int64_t s = left(c);
+
+	if (rc)
+		return s3_cred_now() + (s > LATE_S ? AGAIN_EARLY_S : AGAIN_LATE_S);
+	return s > EARLY_S ? 0 : s3_cred_now() + s / 2;	/* never were good for longer */
+}
+
+/* Gives the lock away meanwhile. */
+static int fetch(struct s3_creds *c, struct kb_call *call)
+{
+	struct s3_cred fresh = { 0 };
+	char text[S3_TEXT] = "", *outer;
+	int rc;
+
+	c->fetching = true;
+	pthread_mutex_unlock(&c->lock);
+	outer = s3_capture(text);
+	rc = find(c, false, call, &fresh);
+	s3_capture(outer);
+	pthread_mutex_lock(&c->lock);
+	c->fetching = false;
+	c->rounds++;
+	c->rc = rc;
+	c->retry_after_ms = call->retry_after_ms;
+	memcpy(c->text, text, sizeof text);
+	if (!rc) {
+		s3_cred_release(&c->now);
+		c->now = fresh;
+	}
+	c->next_s = next_attempt(c, rc);
+	pthread_cond_broadcast(&c->fetched);
+	if (!rc)
+		return KB_OK;
+	if (left(c) <= 0)
+		return c->host->fail(call, rc, "%s", text);
+	c->host->log(4, "credentials could not be renewed, the present ones serve for %lld s more: %s", (long long)left(c), text);
+	return KB_OK;
 }
 
 int s3_creds_get(struct s3_creds *c, struct s3_cred *out, struct kb_call *call)
 {
-	struct s3_cred fresh;
 	int rc = KB_OK;
 
 	*out = (struct s3_cred){ 0 };
 	pthread_mutex_lock(&c->lock);
-	while (!rc && c->fetching && !serves(c, LATE_S))
-		rc = wait_for_other(c, call);
-	if (!rc && !c->fetching && !serves(c, EARLY_S)) {
-		c->fetching = true;
-		pthread_mutex_unlock(&c->lock);
-		rc = find(c, call, &fresh);
-		pthread_mutex_lock(&c->lock);
-		c->fetching = false;
-		if (!rc) {
-			s3_cred_release(&c->now);
-			c->now = fresh;
-			if (!c->now.source)
-				c->now.source = "anonymous";
-		} else if (serves(c, 0)) {	/* the service is down, and the old ones are still good */
-			rc = KB_OK;
+	while (!rc && due(c, c->fetching ? LATE_S : EARLY_S)) {
+		if (c->fetching) {
+			rc = wait_for_other(c, call);
+			continue;
 		}
-		pthread_cond_broadcast(&c->fetched);
+		rc = fetch(c, call);
+		break;
 	}
-	if (!rc)
-		copy_cred(&c->now, out);
+	if (!rc && copy_cred(&c->now, out))
+		rc = c->host->fail(call, KB_E_LOCAL, "out of memory");
 	pthread_mutex_unlock(&c->lock);
 	return rc;
 }
@@ -287,15 +370,15 @@ bool s3_creds_refuse(struct s3_creds *c, const struct s3_cred *cred)
 {
 	bool help = false;
 
+	if (!cred->access || c->own.access || c->anonymous)
+		return false;
 	pthread_mutex_lock(&c->lock);
-	if (!cred->access || c->explicit_cred.access || c->anonymous) {
-		help = false;
-	} else if (!c->now.access || strcmp(c->now.access, cred->access)) {
-		help = true;		/* others have been fetched meanwhile */
-	} else if (!c->refused || strcmp(c->refused, cred->access)) {
-		free(c->refused);
-		c->refused = copy(cred->access);
-		s3_cred_release(&c->now);
+	if (!same(&c->now, cred)) {
+		help = true;		/* others have been fetched meanwhile, or are being fetched */
+	} else if (!same(&c->refused, cred)) {
+		s3_cred_release(&c->refused);
+		c->refused = c->now;
+		c->now = (struct s3_cred){ 0 };
 		help = true;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -304,44 +387,22 @@ bool s3_creds_refuse(struct s3_creds *c, const struct s3_cred *cred)
 
 /* ---- other settings of the AWS tools ---- */
 
-static const char *environment(const char *name)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? v : NULL;
-}
-
 const char *s3_creds_region(const struct s3_creds *c)
 {
-	const char *v = environment("AWS_REGION");
-
-	if (!v)
-		v = environment("AWS_DEFAULT_REGION");
-	return v ? v : s3_files_get(c->files, c->profile, "region");
+	return c->settings.region;
 }
 
 const char *s3_creds_endpoint(const struct s3_creds *c)
 {
-	const char *off = environment("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), *v = environment("AWS_ENDPOINT_URL_S3"), *services;
-
-	if (off && !strcasecmp(off, "true"))
-		return NULL;
-	if (!v)
-		v = environment("AWS_ENDPOINT_URL");
-	services = s3_files_get(c->files, c->profile, "services");
-	if (!v && services)
-		v = s3_files_section(c->files, "services", services, "s3.endpoint_url");
-	return v ? v : s3_files_get(c->files, c->profile, "endpoint_url");
+	return c->settings.endpoint;
 }
 
 const char *s3_creds_addressing(const struct s3_creds *c)
 {
-	return s3_files_get(c->files, c->profile, "s3.addressing_style");
+	return c->settings.addressing;
 }
 
 const char *s3_creds_ca_file(const struct s3_creds *c)
 {
-	const char *v = environment("AWS_CA_BUNDLE");
-
-	return v ? v : s3_files_get(c->files, c->profile, "ca_bundle");
+	return c->settings.ca_file;
 }

@@ -54,9 +54,12 @@ static const struct kb_opt options[] = {
 
 /* ---- errors and time ---- */
 
-void s3_capture(char text[S3_TEXT])
+char *s3_capture(char text[S3_TEXT])
 {
+	char *before = captured;
+
 	captured = text;
+	return before;
 }
 
 static int fail(struct kb_call *call, int status, const char *fmt, ...)

@@ -35,9 +35,10 @@ struct kb_handle {
 
 /* The host, whose fail goes through s3_capture. */
 extern const struct kb_host *s3_host;
-/* While text is not NULL, the texts of errors of this thread go there and not to the host: for calls of our own. */
+/* While text is not NULL, the texts of errors of this thread go there and not to the host: for calls of our own.
+ * Returns where they went before. */
 enum { S3_TEXT = 256 };
-void s3_capture(char text[S3_TEXT]);
+char *s3_capture(char text[S3_TEXT]);
 uint64_t s3_now(void);
 /* KB_OK, KB_E_TIMEOUT or KB_E_CANCELLED with a text. */
 int s3_late(struct kb_call *call);
