@@ -224,7 +224,7 @@ static bool again(struct breaker *b, struct pass *p, const struct kache_call *ca
 	return yes;
 }
 
-static const bool writes[] = {
+static const bool writes[KACHE_REMOTE_OPS] = {
 	[KACHE_REMOTE_put] = true, [KACHE_REMOTE_del] = true,
 };
 
