@@ -127,5 +127,5 @@ server_ready replica sh -c "test \$(redis-cli -p $q dbsize) -ge 10"
 server_stop master KILL
 server_ready sentinel sh -c "redis-cli -p $w sentinel get-master-addr-by-name team | grep -q $q"
 out=$(KACHE_REMOTE_RETRIES=5 sync h "$url" --pull); like "$out" '^pulled 5' "pull from the one that took over"
-out=$(sync h "redis-sentinel://127.0.0.1:$w/nobody" --pull); like "$out" 'know no master named nobody' "a name that nobody has"
+out=$(sync h "redis-sentinel://127.0.0.1:$w/nobody" --pull); like "$out" 'knows? no master named nobody' "a name that nobody has"
 finish
