@@ -164,6 +164,8 @@ int fs_get(struct kb_handle *h, struct kb_key key, struct kb_sink *sink, struct 
 		return errno == ENOENT ? KB_MISS : fs_fail(call, errno, "opening", key);
 	if (fstat(fd, &st))
 		rc = fs_fail(call, errno, "reading", key);
+	else if (S_ISDIR(st.st_mode))
+		rc = KB_MISS;		/* other names begin with this one */
 	else if (!S_ISREG(st.st_mode))
 		rc = fs_host->fail(call, KB_E_CORRUPT, "%s is not a regular file", path);
 	else if ((uint64_t)st.st_size > sink->limit)
