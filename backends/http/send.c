@@ -52,6 +52,25 @@ static bool redirects(const char *method, int status)
 	       (status == 301 || status == 302 || status == 303 || status == 307 || status == 308);
 }
 
+/* From the path of a URL on. */
+static const char *path_of(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	host = host ? host + 3 : url;
+	return host + strcspn(host, "/?#");
+}
+
+/* The same path with a '/' behind it is how servers say that a name is a folder, and so no object. Host and port may
+ * differ: what stands before the server does not always tell it where we have asked. */
+static bool is_folder(const char *from, const char *to)
+{
+	const char *a = path_of(from), *b = path_of(to);
+	size_t n = strlen(a);
+
+	return !strncmp(a, b, n) && !strcmp(b + n, "/");
+}
+
 /* The request's own headers, then the handle's from *own on. */
 static const char **all_headers(const struct kb_handle *h, const char *const *extra, size_t *own)
 {
@@ -90,6 +109,11 @@ int web_send(struct kb_handle *h, const struct web_request *w, struct http_reply
 		next = hops < REDIRECTS ? target(at, reply) : NULL;
 		if (!next) {
 			rc = web_host->fail(call, KB_E_CONFIG, "%s: the server redirects too often, or to nowhere", w->method);
+			break;
+		}
+		if (is_folder(at, next)) {
+			free(next);
+			reply->status = 404;
 			break;
 		}
 		if (!same_place(h->base, next))		/* what is secret stays with the host it was given for */
