@@ -35,17 +35,33 @@ static bool map(const char *path, struct image *out)
 	return p != MAP_FAILED && !memcmp(p, ELFMAG, SELFMAG);
 }
 
-/* The dynamic symbols: how many are defined and visible, whether one of them is the entry, and one that is undefined
- * and of kache's. */
-static bool symbols(const struct image *i, unsigned *defined, bool *entry, const char **foreign)
+/* What linkers and compilers put in by themselves. */
+static bool is_made(const char *name)
+{
+	static const char *const made[] = {
+		"_init", "_fini", "_end", "_edata", "_etext", "__bss_start", "__asan_", "__odr_asan", "__ubsan_", "__tsan_",
+		"__sancov", "__start_", "__stop_", "__gcov", "__llvm_",
+	};
+
+	for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+		if (!strncmp(name, made[i], strlen(made[i])))
+			return true;
+	return false;
+}
+
+struct found {
+	unsigned defined;		/* symbols that can be seen from outside */
+	bool entry;			/* one of them is the entry */
+	const char *other, *foreign;	/* one that is not; one that is wanted from kache */
+};
+
+static bool symbols(const struct image *i, struct found *out)
 {
 	const ElfW(Ehdr) *e = (const void *)i->p;
 	const ElfW(Shdr) *sections = (const void *)(i->p + e->e_shoff);
 
-	*defined = 0;
-	*entry = false;
-	*foreign = NULL;
-	if (e->e_shoff + (size_t)e->e_shnum * sizeof *sections > i->len)
+	*out = (struct found){ 0 };
+	if (e->e_shoff > i->len || (size_t)e->e_shnum * sizeof *sections > i->len - e->e_shoff)
 		return false;
 	for (unsigned s = 0; s < e->e_shnum; s++) {
 		const ElfW(Sym) *sym = (const void *)(i->p + sections[s].sh_offset);
@@ -59,13 +75,13 @@ static bool symbols(const struct image *i, unsigned *defined, bool *entry, const
 
 			if (sym[n].st_shndx == SHN_UNDEF) {
 				if (!strncmp(name, "kache_", 6) || !strncmp(name, "kb_", 3))
-					*foreign = name;
-				continue;
+					out->foreign = name;
+			} else if (!strcmp(name, "kache_backend_1")) {
+				out->entry = true;
+			} else if (!is_made(name)) {
+				out->defined++;
+				out->other = name;
 			}
-			if (name[0] == '_')		/* the linker's own */
-				continue;
-			*defined += 1;
-			*entry |= !strcmp(name, "kache_backend_1");
 		}
 		return true;
 	}
@@ -74,18 +90,29 @@ static bool symbols(const struct image *i, unsigned *defined, bool *entry, const
 
 static void image_points(struct kit *k)
 {
+	struct found f;
 	struct image i;
-	unsigned defined;
-	const char *foreign;
-	bool entry;
 
-	if (!map(k->path, &i) || !symbols(&i, &defined, &entry, &foreign)) {
+	if (!map(k->path, &i) || !symbols(&i, &f)) {
 		kit_skip("no symbol table", "it exports its entry and nothing else");
+		kit_skip("no symbol table", "it needs no symbol of the program that loads it");
 		return;
 	}
-	kit_ok(entry && defined == 1, "it exports its entry and nothing else (%u symbols)", defined);
-	kit_ok(!foreign, "it needs no symbol of the program that loads it%s%s", foreign ? ": " : "", foreign ? foreign : "");
+	kit_ok(f.entry && !f.defined, "it exports its entry and nothing else%s%s", f.other ? ": " : "", f.other ? f.other : "");
+	kit_ok(!f.foreign, "it needs no symbol of the program that loads it%s%s", f.foreign ? ": " : "", f.foreign ? f.foreign : "");
 	munmap((void *)i.p, i.len);
+}
+
+static bool ends_well(const char *line)
+{
+	return line && *line && !strchr(line, '\n') && strlen(line) < 200;
+}
+
+static bool schemes_fit(const char *s)
+{
+	size_t len = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789+.- ");
+
+	return len && !s[len] && s[0] != ' ' && s[len - 1] != ' ' && !strstr(s, "  ");
 }
 
 static void table_points(const struct kit *k)
@@ -97,43 +124,46 @@ static void table_points(const struct kit *k)
 	const char *slash = strrchr(k->path, '/');
 
 	kit_ok(b->magic == KB_MAGIC && b->abi_major == KB_ABI_MAJOR, "magic and major version");
+	kit_ok(b->struct_size >= offsetof(struct kb_backend, ping) + sizeof b->ping && !(b->struct_size % sizeof(void *)) &&
+	       (b->abi_minor != KB_ABI_MINOR || b->struct_size == sizeof *b) && (!b->opts || b->opt_size >= sizeof(struct kb_opt)),
+	       "struct_size and opt_size are those of its minor version (%u, %u)", b->struct_size, b->opt_size);
 	kit_ok(kache_module_name_ok(b->name) && !strcmp(slash ? slash + 1 : k->path, file), "its name is that of its file");
-	kit_ok(b->version && *b->version && b->summary && *b->summary && !strchr(b->summary, '\n'), "version and summary");
-	kit_ok(b->schemes && *b->schemes, "at least one scheme");
+	kit_ok(ends_well(b->version) && ends_well(b->summary), "version and summary are a line each");
+	kit_ok(schemes_fit(b->schemes), "at least one scheme, in lower case, with a space between two");
 	kit_ok(b->open && b->close && b->get && b->put, "the four slots that have to be there");
 	kit_ok(b->threads == KB_THREADS_SERIAL || b->threads == KB_THREADS_PER_HANDLE || b->threads == KB_THREADS_PARALLEL,
 	       "a thread model of the header");
 	kit_ok(!(b->caps & ~all), "no capability but those of the header");
-	kit_ok(!(b->caps & KB_CAP_PUT_IF_ABSENT) || b->caps & KB_CAP_WRITE, "capabilities that fit each other");
+	kit_ok(b->caps & KB_CAP_WRITE || !(b->caps & (KB_CAP_PUT_IF_ABSENT | KB_CAP_ATOMIC_PUT)), "capabilities that fit each other");
 }
 
-/* A host of a later minor version whose struct is longer: the module sees what it knows. */
-static void later_host(const struct kit *k)
+static void probe_points(const struct kit *k)
 {
-	static struct {
-		struct kb_host host;
-		unsigned char more[64];
-	} later;
-	const struct kb_backend *again;
-	kb_entry_fn *entry = k->m->entry;
+	static const char *const names[] = {
+		[KIT_PROBE_PLAIN] = "it loads into a process of its own",
+		[KIT_PROBE_FIRST] = "it loads with a host of minor version 0, and does not look beyond that one's size",
+		[KIT_PROBE_LATER] = "it loads with a host of a later minor version, which has more at its end",
+	};
+	const struct kit_probe *plain = &k->probes[KIT_PROBE_PLAIN];
 
-	later.host = kache_host;
-	memset(later.more, 0xa5, sizeof later.more);
-	later.host.struct_size = sizeof later;
-	later.host.abi_minor = KB_ABI_MINOR + 1;
-	again = entry(&later.host);
-	kit_ok(again && again->magic == KB_MAGIC, "it loads with a host of a later minor version");
-	/* And back to the real one, which everything after this uses. */
-	again = entry(&kache_host);
-	kit_ok(again && !strcmp(again->name, k->m->be.name), "and again with this one");
+	for (int i = 0; i < KIT_PROBES; i++) {
+		if (k->probes[i].made)
+			kit_ok(k->probes[i].survived && k->probes[i].good, "%s%s", names[i], k->probes[i].survived ? "" : " (it crashes)");
+		else
+			kit_skip("no child process", "%s", names[i]);
+	}
+	if (!plain->made || !plain->survived) {
+		kit_skip("no child process", "its entry opens nothing and starts nothing");
+		return;
+	}
+	kit_ok(plain->fds <= 0 && plain->threads <= 0 && plain->io <= 0,
+	       "its entry opens nothing and starts nothing (%d descriptors, %d threads, %ld reads and writes)", plain->fds,
+	       plain->threads, plain->io > 0 ? plain->io : 0);
 }
 
 void kit_abi(struct kit *k)
 {
-	unsigned fds = kit_fds(), threads = kit_threads_now();
-
 	image_points(k);
 	table_points(k);
-	later_host(k);
-	kit_ok(kit_fds() == fds && kit_threads_now() == threads, "its entry opens nothing and starts nothing");
+	probe_points(k);
 }

@@ -1,4 +1,4 @@
-/* Calls of the module's slots, and the sources and sinks that the points need. */
+/* Calls of the module's slots: each with a deadline, the module's turn, and the watch over it. */
 #include "config.h"
 #include "conform/kit.h"
 
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-char kit_text[KACHE_ERROR_MAX];
+_Thread_local char kit_text[KACHE_ERROR_MAX];
 
 uint64_t kit_now_ms(void)
 {
@@ -54,25 +54,42 @@ void kit_random(unsigned char *out, size_t len, uint64_t seed)
 
 const char *kit_status(int rc)
 {
-	return rc >= 0 ? rc == KB_OK ? "ok" : rc == KB_MISS ? "miss" : rc == KB_EXISTS ? "exists" : "unknown" : kache_status_name(rc);
+	return kache_status_name(rc);
+}
+
+unsigned kit_at_once(const struct kit *k, unsigned wanted)
+{
+	return k->limits.max_inflight && k->limits.max_inflight < wanted ? k->limits.max_inflight : wanted;
+}
+
+size_t kit_size(const struct kit *k, size_t wanted)
+{
+	return k->limits.max_object && k->limits.max_object < wanted ? (size_t)k->limits.max_object : wanted;
 }
 
 /* ---- calls ---- */
 
-static void begin(struct kit *k, struct kache_call *c, const struct kit_call *how)
+struct going {
+	struct kache_call c;
+	int watch;
+};
+
+static void begin(struct kit *k, struct going *g, const struct kit_call *how)
 {
 	uint64_t now = kache_now_mono(), ms = how && how->ms ? how->ms : KIT_MS;
 
-	kache_call_init(c, how && how->late ? now - 1000000 : now + ms * 1000000, how && how->cancel_fd ? how->cancel_fd : -1);
+	kache_call_init(&g->c, how && how->late ? now - 1000000 : now + ms * 1000000, how && how->cancel_fd ? how->cancel_fd : -1);
 	kache_host_speaker(k->m->be.name);
 	kache_module_enter(k->m, NULL);
+	g->watch = kit_watch_begin(g->c.kb.deadline_ns);
 }
 
-static int end(struct kit *k, const struct kache_call *c, int rc)
+static int end(struct kit *k, const struct going *g, int rc)
 {
+	kit_watch_end(g->watch);
 	kache_module_leave(k->m);
 	kache_host_speaker(NULL);
-	snprintf(kit_text, sizeof kit_text, "%s", rc < 0 ? c->err.text : "");
+	snprintf(kit_text, sizeof kit_text, "%s", rc < 0 ? g->c.err.text : "");
 	return rc;
 }
 
@@ -83,40 +100,84 @@ static struct kb_key key_of(const char *s)
 
 int kit_get(struct kit *k, kb_handle *h, const char *key, struct kb_sink *sink, const struct kit_call *how)
 {
-	struct kache_call c;
+	struct going g;
 
-	begin(k, &c, how);
-	return end(k, &c, k->m->be.get(h, key_of(key), sink, &c.kb));
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.get(h, key_of(key), sink, &g.c.kb));
 }
 
 int kit_put(struct kit *k, kb_handle *h, const char *key, struct kb_source *src, uint32_t flags, const struct kit_call *how)
 {
-	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = flags };
-	struct kache_call c;
+	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = flags, .ttl_s = how ? how->ttl_s : 0 };
+	struct going g;
 
-	begin(k, &c, how);
-	return end(k, &c, k->m->be.put(h, key_of(key), src, &opts, &c.kb));
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.put(h, key_of(key), src, &opts, &g.c.kb));
 }
 
-int kit_del(struct kit *k, kb_handle *h, const char *key)
+int kit_head_of(struct kit *k, kb_handle *h, const char *key, struct kb_stat *st, const struct kit_call *how)
 {
-	struct kache_call c;
+	struct going g;
+
+	*st = (struct kb_stat){ .size = UINT64_MAX, .mtime_s = -1, .ttl_s = -1 };
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.head(h, key_of(key), st, &g.c.kb));
+}
+
+int kit_del(struct kit *k, kb_handle *h, const char *key, const struct kit_call *how)
+{
+	struct going g;
 
 	if (!k->can_del)
 		return KB_E_UNSUPPORTED;
-	begin(k, &c, NULL);
-	return end(k, &c, k->m->be.del(h, key_of(key), &c.kb));
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.del(h, key_of(key), &g.c.kb));
+}
+
+int kit_touch(struct kit *k, kb_handle *h, const char *key, const struct kit_call *how)
+{
+	struct going g;
+
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.touch(h, key_of(key), how ? how->ttl_s : 0, &g.c.kb));
+}
+
+int kit_list_of(struct kit *k, kb_handle *h, const char *prefix, int (*each)(void *, struct kb_key, const struct kb_stat *),
+		void *arg, const struct kit_call *how)
+{
+	struct going g;
+
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.list(h, key_of(prefix), &g.c.kb, each, arg));
+}
+
+int kit_batch(struct kit *k, kb_handle *h, struct kb_item *const *items, size_t n, const struct kit_call *how)
+{
+	struct going g;
+
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.batch(h, items, n, &g.c.kb));
+}
+
+int kit_ping(struct kit *k, kb_handle *h, struct kb_limits *limits, const struct kit_call *how)
+{
+	struct going g;
+
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.ping(h, limits, &g.c.kb));
 }
 
 int kit_open(struct kit *k, kb_handle **h, struct kb_limits *limits, const struct kit_call *how)
 {
-	struct kache_call c;
+	struct going g;
 
 	*h = NULL;
 	*limits = (struct kb_limits){ .struct_size = sizeof *limits, .caps = k->m->be.caps };
-	begin(k, &c, how);
-	return end(k, &c, k->m->be.open(k->conf, h, limits, &c.kb));
+	begin(k, &g, how);
+	return end(k, &g, k->m->be.open(k->conf, h, limits, &g.c.kb));
 }
+
+/* ---- short forms ---- */
 
 static int give(struct kit *k, const char *key, const void *data, size_t len, uint32_t flags)
 {
@@ -140,7 +201,8 @@ int kit_give_if_absent(struct kit *k, const char *key, const void *data, size_t 
 int kit_take(struct kit *k, const char *key, bool wait, char **data, size_t *len)
 {
 	KACHE_AUTO_FREE char *full = kache_asprintf("%s%s", k->prefix, key);
-	uint64_t until = kit_now_ms() + k->settle_ms;
+	/* What may be evicted is not waited for: it does not come back. */
+	uint64_t until = k->caps & (KB_CAP_MAY_EVICT | KB_CAP_READ_OWN) ? 0 : kit_now_ms() + k->settle_ms;
 	struct kit_sink s;
 	int rc;
 
@@ -157,112 +219,53 @@ int kit_take(struct kit *k, const char *key, bool wait, char **data, size_t *len
 	return rc;
 }
 
-bool kit_has(struct kit *k, const char *key, const void *data, size_t len)
+static bool has_now(struct kit *k, const char *key, const void *data, size_t len, bool *final)
 {
 	size_t got;
 	char *p;
-	bool same = kit_take(k, key, true, &p, &got) == KB_OK && got == len && (!len || !memcmp(p, data, len));
+	int rc = kit_take(k, key, true, &p, &got);
+	bool same = rc == KB_OK && got == len && (!len || !memcmp(p, data, len));
 
 	free(p);
+	/* A replaced object may show its former bytes for a while, where nothing else is promised. */
+	*final = same || rc != KB_OK || k->caps & KB_CAP_READ_OWN;
+	if (rc == KB_MISS && k->caps & KB_CAP_MAY_EVICT) {
+		atomic_fetch_add(&k->evicted, 1);
+		return true;
+	}
+	return same;
+}
+
+bool kit_has(struct kit *k, const char *key, const void *data, size_t len)
+{
+	uint64_t until = kit_now_ms() + k->settle_ms;
+	bool final, same;
+
+	atomic_fetch_add(&k->asked, 1);
+	while (!(same = has_now(k, key, data, len, &final)) && !final && kit_now_ms() < until)
+		usleep(100000);
 	return same;
 }
 
 bool kit_absent(struct kit *k, const char *key)
 {
+	uint64_t until = k->caps & KB_CAP_READ_OWN ? 0 : kit_now_ms() + k->settle_ms;
 	size_t got;
 	char *p;
-	int rc = kit_take(k, key, false, &p, &got);
+	int rc;
 
-	free(p);
-	return rc == KB_MISS;
+	for (;;) {
+		rc = kit_take(k, key, false, &p, &got);
+		free(p);
+		if (rc != KB_OK || kit_now_ms() >= until)
+			return rc == KB_MISS;
+		usleep(100000);
+	}
 }
 
 void kit_remove(struct kit *k, const char *key)
 {
 	KACHE_AUTO_FREE char *full = kache_asprintf("%s%s", k->prefix, key);
 
-	(void)kit_del(k, k->h, full);
-}
-
-/* ---- sources ---- */
-
-static int source_read(struct kb_source *kb, void *buf, size_t len, size_t *got)
-{
-	struct kit_source *s = (struct kit_source *)kb;
-	uint64_t end_at = s->end_at < kb->size ? s->end_at : kb->size;
-
-	*got = 0;
-	if (s->at >= s->fail_at)
-		return KB_E_LOCAL;
-	if (s->at >= end_at) {
-		s->past |= s->at > kb->size;
-		return KB_OK;
-	}
-	if (len > end_at - s->at)
-		len = (size_t)(end_at - s->at);
-	if (s->fail_at - s->at < len)
-		len = (size_t)(s->fail_at - s->at);
-	if (s->most && len > s->most)
-		len = s->most;
-	memcpy(buf, s->data + s->at, len);
-	s->at += len;
-	*got = len;
-	return KB_OK;
-}
-
-static int source_rewind(struct kb_source *kb)
-{
-	struct kit_source *s = (struct kit_source *)kb;
-
-	s->at = 0;
-	s->rewinds++;
-	return KB_OK;
-}
-
-void kit_source_init(struct kit_source *s, const void *data, uint64_t size)
-{
-	*s = (struct kit_source){
-		.kb = { .struct_size = sizeof s->kb, .fd = -1, .size = size, .read = source_read, .rewind = source_rewind },
-		.data = data, .fail_at = UINT64_MAX, .end_at = UINT64_MAX,
-	};
-}
-
-/* ---- sinks ---- */
-
-static int sink_begin(struct kb_sink *kb, uint64_t size)
-{
-	struct kit_sink *s = (struct kit_sink *)kb;
-
-	(void)size;
-	s->begins++;
-	s->len = 0;
-	return s->begin_rc;
-}
-
-static int sink_write(struct kb_sink *kb, const void *buf, size_t len)
-{
-	struct kit_sink *s = (struct kit_sink *)kb;
-
-	s->early |= !s->begins;
-	if (s->write_rc)
-		return s->write_rc;
-	if (len > kb->limit - s->len)
-		return KB_E_CORRUPT;
-	s->data = kache_realloc(s->data, s->len + len + 1, 1);
-	memcpy(s->data + s->len, buf, len);
-	s->len += len;
-	return KB_OK;
-}
-
-void kit_sink_init(struct kit_sink *s, uint64_t limit)
-{
-	*s = (struct kit_sink){
-		.kb = { .struct_size = sizeof s->kb, .fd = -1, .limit = limit, .begin = sink_begin, .write = sink_write },
-	};
-}
-
-void kit_sink_release(struct kit_sink *s)
-{
-	free(s->data);
-	s->data = NULL;
+	(void)kit_del(k, k->h, full, NULL);
 }

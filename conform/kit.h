@@ -7,9 +7,20 @@
 #include "remote/loader.h"
 #include "remote/options.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* What a process of its own saw of the module while it was loaded (probe.c). */
+enum { KIT_PROBE_PLAIN, KIT_PROBE_FIRST, KIT_PROBE_LATER, KIT_PROBES };
+struct kit_probe {
+	bool made;			/* the process could be made */
+	bool survived;			/* it came to its end */
+	bool good;			/* the entry returned a table with the right magic */
+	int fds, threads;		/* more than before */
+	long io;			/* reads and writes during the entry; -1: not known here */
+};
 
 struct kit {
 	const char *path;		/* of the module */
@@ -25,6 +36,9 @@ struct kit {
 	bool quick;
 	unsigned settle_ms;		/* how long a store may take until it shows what was put */
 	const char *proxy;		/* --proxy HOST:PORT: the server behind %proxy%; NULL: no faults group */
+	bool proxy_unused;		/* no option has %proxy% in it */
+	struct kit_probe probes[KIT_PROBES];
+	atomic_uint asked, evicted;	/* objects looked for; those of them that a store with KB_CAP_MAY_EVICT had not */
 	char prefix[40];		/* of every key of this run, ends in '/' */
 };
 
@@ -44,27 +58,47 @@ void kit_faults(struct kit *k);
 void kit_ops(struct kit *k);
 /* Takes down what the process is like, before the module has been loaded. */
 void kit_ops_begin(void);
+/* Loads the module in children, with hosts of several versions. Before there are threads. */
+void kit_probe(struct kit *k);
+/* What a call costs that does not return: a thread ends the run then, as nothing more can be asked. */
+void kit_watch_start(void);
+int kit_watch_begin(uint64_t deadline_ns);
+void kit_watch_end(int slot);
+/* Prints a point that does not hold and leaves at once. */
+_Noreturn void kit_bail(const char *what);
 
 /* ---- calls (calls.c): each with a deadline of its own and the module's name for its log lines ---- */
 
 enum { KIT_MS = 30000 };
 
-struct kit_call {			/* how a call is made; zeros: KIT_MS, no cancellation */
+struct kit_call {			/* how a call is made; zeros: KIT_MS, no cancellation, no life given */
 	unsigned ms;
 	int cancel_fd;			/* 0: none */
 	bool late;			/* the deadline has passed already */
+	int64_t ttl_s;			/* of put and touch */
 };
-extern char kit_text[KACHE_ERROR_MAX];	/* of the last failure in this thread's calls made through these */
+extern _Thread_local char kit_text[KACHE_ERROR_MAX];	/* of this thread's last failure */
+/* Keys are whole here. */
 int kit_get(struct kit *k, kb_handle *h, const char *key, struct kb_sink *sink, const struct kit_call *how);
 int kit_put(struct kit *k, kb_handle *h, const char *key, struct kb_source *src, uint32_t flags, const struct kit_call *how);
-int kit_del(struct kit *k, kb_handle *h, const char *key);
+int kit_head_of(struct kit *k, kb_handle *h, const char *key, struct kb_stat *st, const struct kit_call *how);
+int kit_del(struct kit *k, kb_handle *h, const char *key, const struct kit_call *how);
+int kit_touch(struct kit *k, kb_handle *h, const char *key, const struct kit_call *how);
+int kit_list_of(struct kit *k, kb_handle *h, const char *prefix, int (*each)(void *, struct kb_key, const struct kb_stat *),
+		void *arg, const struct kit_call *how);
+int kit_batch(struct kit *k, kb_handle *h, struct kb_item *const *items, size_t n, const struct kit_call *how);
+int kit_ping(struct kit *k, kb_handle *h, struct kb_limits *limits, const struct kit_call *how);
 int kit_open(struct kit *k, kb_handle **h, struct kb_limits *limits, const struct kit_call *how);
+/* How many calls the host would make at the same time here, of `wanted`. */
+unsigned kit_at_once(const struct kit *k, unsigned wanted);
+/* How large an object of the tests may be, of `wanted`. */
+size_t kit_size(const struct kit *k, size_t wanted);
 /* Short forms: key without the run's prefix. */
 int kit_give(struct kit *k, const char *key, const void *data, size_t len);
 int kit_give_if_absent(struct kit *k, const char *key, const void *data, size_t len);
 /* Into fresh memory; waits up to settle_ms for what is not there yet if `wait`. */
 int kit_take(struct kit *k, const char *key, bool wait, char **data, size_t *len);
-/* Whether the object is there and is this. */
+/* Whether the object is there and is this; one that was evicted counts as there. */
 bool kit_has(struct kit *k, const char *key, const void *data, size_t len);
 bool kit_absent(struct kit *k, const char *key);
 void kit_remove(struct kit *k, const char *key);
@@ -77,7 +111,7 @@ uint64_t kit_now_ms(void);
 unsigned kit_fds(void);
 unsigned kit_threads_now(void);
 
-/* ---- sources and sinks that misbehave (calls.c) ---- */
+/* ---- sources and sinks that misbehave (flows.c) ---- */
 
 struct kit_source {
 	struct kb_source kb;
@@ -86,8 +120,8 @@ struct kit_source {
 	size_t most;			/* bytes per read; 0: as many as wanted */
 	uint64_t fail_at;		/* read fails there; UINT64_MAX: never */
 	uint64_t end_at;		/* the bytes end there, whatever kb.size says; UINT64_MAX: at kb.size */
-	unsigned rewinds;
-	bool past;			/* somebody read on after the end */
+	bool at_end;			/* a read has said that this is the end */
+	bool past;			/* somebody read on after that */
 };
 void kit_source_init(struct kit_source *s, const void *data, uint64_t size);
 
@@ -96,8 +130,10 @@ struct kit_sink {
 	char *data;
 	uint64_t len;
 	unsigned begins;
-	int begin_rc, write_rc;		/* what begin, or write, returns */
+	int begin_rc, write_rc;		/* what begin returns; what write returns, from byte refuse_at on */
+	uint64_t refuse_at;
 	bool early;			/* a write before begin */
+	bool over;			/* more bytes than the limit came */
 };
 void kit_sink_init(struct kit_sink *s, uint64_t limit);
 void kit_sink_release(struct kit_sink *s);
@@ -105,12 +141,20 @@ void kit_sink_release(struct kit_sink *s);
 /* ---- the proxy (proxy.c) ---- */
 
 enum kit_fault {
-	KIT_PASS, KIT_REFUSE, KIT_BLACK_HOLE, KIT_STALL, KIT_RESET, KIT_SLOW, KIT_GARBAGE, KIT_CLOSE_BETWEEN, KIT_TRUNCATE
+	KIT_PASS,
+	KIT_REFUSE,			/* nobody listens */
+	KIT_BLACK_HOLE,			/* takes connections and requests, and answers nothing */
+	KIT_GARBAGE,			/* noise in place of each answer */
+	KIT_CLOSE_BETWEEN,		/* ends each connection after some quiet */
+	KIT_STALL, KIT_RESET, KIT_CUT, KIT_SLOW,	/* what comes from the server, after some hundred bytes */
+	KIT_STALL_UP, KIT_RESET_UP, KIT_CUT_UP		/* what goes to the server, likewise */
 };
 /* A proxy to target ("host:port"); its own port, or 0. */
 unsigned kit_proxy_start(const char *target);
-/* From now on, also for connections that are open; existing ones are cut where `cut`. */
+/* From now on, also for connections that are open; `cut` resets those first. Returns once it is so. */
 void kit_proxy_set(enum kit_fault fault, bool cut);
+/* Connections that it has open. */
+unsigned kit_proxy_pairs(void);
 void kit_proxy_stop(void);
 
 #endif

@@ -59,6 +59,13 @@ bool kit_ok(bool good, const char *fmt, ...)
 	return good;
 }
 
+void kit_bail(const char *what)
+{
+	printf("not ok %u - %s: %s\nBail out! nothing more can be asked of it\n", ++points, group, what);
+	fflush(stdout);
+	_exit(1);
+}
+
 void kit_skip(const char *why, const char *fmt, ...)
 {
 	va_list ap;
@@ -207,10 +214,14 @@ static int options(struct kit *k, const struct arguments *a)
 			return fail(2, "--proxy %s: accepted is HOST:PORT of the server", k->proxy);
 		address = kache_asprintf("127.0.0.1:%u", port);
 	}
+	k->proxy_unused = true;
 	k->pairs = kache_calloc(a->options.n + 1, sizeof *k->pairs);
 	for (size_t i = 0; i < a->options.n; i++) {
 		const char *text = a->options.v[i], *equals = strchr(text, '=');
 		char *key = kache_strndup(text, (size_t)(equals - text)), *value = expand(equals + 1, address);
+
+		if (strstr(equals, "%proxy%"))
+			k->proxy_unused = false;
 
 		if (!strcmp(key, "url")) {
 			k->url = value;
@@ -219,23 +230,34 @@ static int options(struct kit *k, const struct arguments *a)
 			k->pairs[k->n_pairs++] = (struct kache_conf_pair){ .key = key, .value = value, .origin = kache_strdup("-o") };
 		}
 	}
+	if (k->proxy && k->proxy_unused)
+		return fail(2, "--proxy %s: no -o has %%proxy%% in its value, which stands for the proxy's address", k->proxy);
 	return 0;
 }
 
-static int load(struct kit *k)
+/* 0, 1 with a point that does not hold, or 2 for options that are not accepted. */
+static int load(struct kit *k, const struct arguments *a)
 {
-	KACHE_AUTO_FREE char *full = kache_path_real(k->path);
 	struct kache_options_source src = { .pairs = k->pairs, .n_pairs = k->n_pairs };
+	const struct kb_backend *b;
 	struct kache_error err;
 	struct kache_url url;
 	int rc;
 
-	if (full)
-		k->path = kache_strdup(full);
-	if (kache_module_load(k->path, &k->m, &err))
-		return fail(1, "%s", err.text);
+	group = "load";
+	if (kache_module_load(k->path, &k->m, &err)) {
+		kit_ok(false, "kache takes it: %s", err.text);
+		printf("1..%u\n", points);
+		return 1;
+	}
+	b = &k->m->be;
+	k->can_list = b->list && !kache_strs_has(&a->off, "list");
+	k->can_head = b->head && !kache_strs_has(&a->off, "head");
+	k->can_del = b->del && !kache_strs_has(&a->off, "del");
+	k->can_batch = b->batch && !kache_strs_has(&a->off, "batch");
+	k->can_touch = b->touch && !kache_strs_has(&a->off, "touch");
 	if (!k->url)
-		k->url = kache_asprintf("%.*s:", (int)strcspn(k->m->be.schemes, " "), k->m->be.schemes);
+		k->url = kache_asprintf("%.*s:", (int)strcspn(b->schemes, " "), b->schemes);
 	rc = kache_url_parse(k->url, &url, &err);
 	if (!rc) {
 		src.url = &url;
@@ -247,14 +269,7 @@ static int load(struct kit *k)
 
 static void effective(struct kit *k, const struct arguments *a)
 {
-	const struct kb_backend *b = &k->m->be;
-
 	k->caps = k->limits.caps;
-	k->can_list = b->list && !kache_strs_has(&a->off, "list");
-	k->can_head = b->head && !kache_strs_has(&a->off, "head");
-	k->can_del = b->del && !kache_strs_has(&a->off, "del");
-	k->can_batch = b->batch && !kache_strs_has(&a->off, "batch");
-	k->can_touch = b->touch && !kache_strs_has(&a->off, "touch");
 	for (size_t i = 0; i < sizeof caps / sizeof *caps; i++)
 		if (caps[i].cap && kache_strs_has(&a->off, caps[i].name))
 			k->caps &= ~caps[i].cap;
@@ -277,25 +292,55 @@ static bool open_it(struct kit *k, const struct arguments *a)
 	return kit_ok(k->caps & KB_CAP_WRITE, "and may write: without that little can be shown");
 }
 
+/* What has to happen while there is one thread, and then what starts others. */
+static int prepare(struct kit *k, struct arguments *a)
+{
+	KACHE_AUTO_FREE char *full = kache_path_real(k->path);
+	struct kache_error err;
+	uint64_t random = 0;
+	int rc;
+
+	signal(SIGPIPE, SIG_DFL);	/* a backend has to live with that */
+	if (full)
+		k->path = kache_strdup(full);
+	if (full && (!a->any_group || a->wanted[0]) && !kache_module_trust(full, &err))
+		kit_probe(k);
+	kit_watch_start();
+	rc = options(k, a);
+	kit_ops_begin();
+	if (getrandom(&random, sizeof random, 0) != sizeof random)
+		random = kache_now_mono();
+	snprintf(k->prefix, sizeof k->prefix, "conform-%016llx/", (unsigned long long)random);
+	return rc;
+}
+
+static void finish(struct kit *k)
+{
+	unsigned asked = atomic_load(&k->asked), evicted = atomic_load(&k->evicted);
+
+	if (k->h)
+		k->m->be.close(k->h);
+	kit_proxy_stop();
+	if (k->h && k->caps & KB_CAP_MAY_EVICT)
+		kit_note("evicted: %u of %u objects that were looked for (%.1f %%)", evicted, asked, asked ? 100.0 * evicted / asked : 0.0);
+	printf("1..%u\n", points);
+	if (failed)
+		printf("# %u of %u points do not hold\n", failed, points);
+}
+
 int main(int argc, char **argv)
 {
 	static struct kit k = { .settle_ms = 5000 };
 	struct arguments a = { 0 };
-	uint64_t random = 0;
 	bool opened = false, tried = false;
 	int rc = parse(argc, argv, &k, &a);
 
 	if (!rc)
-		rc = options(&k, &a);
-	signal(SIGPIPE, SIG_DFL);	/* a backend has to live with that */
-	kit_ops_begin();
+		rc = prepare(&k, &a);
 	if (!rc)
-		rc = load(&k);
+		rc = load(&k, &a);
 	if (rc)
 		return rc;
-	if (getrandom(&random, sizeof random, 0) != sizeof random)
-		random = kache_now_mono();
-	snprintf(k.prefix, sizeof k.prefix, "conform-%016llx/", (unsigned long long)random);
 	for (int i = 0; i < GROUPS; i++) {
 		if (a.any_group && !a.wanted[i])
 			continue;
@@ -307,11 +352,6 @@ int main(int argc, char **argv)
 		if (!groups[i].needs_handle || opened)
 			groups[i].run(&k);
 	}
-	if (k.h)
-		k.m->be.close(k.h);
-	kit_proxy_stop();
-	printf("1..%u\n", points);
-	if (failed)
-		printf("# %u of %u points do not hold\n", failed, points);
+	finish(&k);
 	return failed != 0;
 }

@@ -3,6 +3,7 @@
 #include "conform/kit.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 
 #include <fcntl.h>
 #include <locale.h>
@@ -17,13 +18,28 @@ struct state {
 	mode_t mask;
 	char *cwd, *locale;
 	struct sigaction pipe, term, child;
-	char **env;
+	uint64_t env;			/* of all variables, in any order: the kit itself takes some away for a while */
 };
+
+static uint64_t environment(void)
+{
+	extern char **environ;
+	uint64_t sum = 0;
+
+	for (char **v = environ; *v; v++) {
+		struct kache_hash hash;
+		uint64_t part;
+
+		kache_hash_bytes(*v, strlen(*v), &hash);
+		memcpy(&part, hash.b, sizeof part);
+		sum += part;
+	}
+	return sum;
+}
 
 static struct state look(void)
 {
-	extern char **environ;
-	struct state s = { .cwd = getcwd(NULL, 0), .locale = kache_strdup(setlocale(LC_ALL, NULL)), .env = environ };
+	struct state s = { .cwd = getcwd(NULL, 0), .locale = kache_strdup(setlocale(LC_ALL, NULL)), .env = environment() };
 
 	s.mask = umask(0);
 	umask(s.mask);

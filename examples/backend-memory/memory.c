@@ -237,10 +237,9 @@ static int del(kb_handle *h, struct kb_key key, struct kb_call *call)
 static int list(kb_handle *h, struct kb_key prefix, struct kb_call *call,
 		int (*each)(void *, struct kb_key, const struct kb_stat *), void *arg)
 {
-	int rc = KB_OK;
+	int rc = may_go_on(call);
 
 	(void)h;
-	(void)call;
 	pthread_mutex_lock(&lock);
 	for (struct object *o = objects; o && !rc; o = o->next) {
 		struct kb_stat st = { o->size, (int64_t)o->mtime, -1 };

@@ -55,6 +55,9 @@ static int late(struct kb_call *call)
 #endif
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	if ((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec >= call->deadline_ns) {
+#ifdef BUG_HANGS
+		sleep(60);
+#endif
 #ifdef BUG_SLOW_TO_END
 		sleep(3);
 #endif
@@ -293,7 +296,11 @@ static int del(kb_handle *h, struct kb_key key, struct kb_call *call)
 static int list(kb_handle *h, struct kb_key prefix, struct kb_call *call,
 		int (*each)(void *, struct kb_key, const struct kb_stat *), void *arg)
 {
+#ifdef BUG_LISTS_ON
 	int rc = KB_OK;
+#else
+	int rc = late(call);
+#endif
 
 	(void)h;
 	(void)call;

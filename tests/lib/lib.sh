@@ -47,7 +47,7 @@ unlike() { # unlike TEXT EXTENDED-REGEX NAME
 }
 runs() { # runs NAME COMMAND…   good if it exits 0; output is shown when it does not
 	runs_name=$1; shift
-	if "$@" > "$T/runs.log" 2>&1; then ok 0 "$runs_name"; else ok 1 "$runs_name"; tail -n 20 "$T/runs.log" | sed 's/^/# /'; fi
+	if "$@" > "$T/runs.log" 2>&1; then ok 0 "$runs_name"; else ok 1 "$runs_name"; { grep '^not ok' "$T/runs.log"; tail -n 20 "$T/runs.log"; } | sed 's/^/# /'; fi
 }
 skip_all() { # in CI a missing tool is a failure, elsewhere a visible skip
 	if test "${CI:-}" = true; then echo "Bail out! $1 (a skip is a failure in CI)"; exit 1; fi
