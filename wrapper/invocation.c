@@ -3,6 +3,7 @@
 #include "wrapper/call.h"
 
 #include "base/path.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,13 +86,38 @@ static void add_package_tokens(struct kache_call *c)
 	kache_tokens_add(&c->tokens, "pkg", c->cwd, c->remap ? name : NULL, c->remap);
 }
 
+static bool is_utf8(const char *s)
+{
+	size_t left = s ? strlen(s) : 0, n;
+
+	for (; left; s += n, left -= n) {
+		n = kache_utf8_length((const unsigned char *)s, left);
+		if (!n)
+			return false;
+	}
+	return true;
+}
+
+/* rustc takes arguments in UTF-8 only; of a directory with another name we can't tell it anything. */
+static bool may_remap(const struct kache_call *c)
+{
+	const struct kache_strs *base = kache_conf_list(c->conf, KACHE_CONF_BASE_DIRS);
+	bool good = is_utf8(c->cwd) && is_utf8(c->profile_dir) && is_utf8(kache_env("CARGO_HOME")) && is_utf8(kache_env("HOME")) &&
+		    is_utf8(kache_env("CARGO_MANIFEST_DIR")) && is_utf8(c->args.source);
+
+	for (size_t i = 0; i < base->n && good; i++)
+		good = is_utf8(base->v[i]);
+	return good;
+}
+
 void kache_call_tokens(struct kache_call *c)
 {
 	const struct kache_strs *base = kache_conf_list(c->conf, KACHE_CONF_BASE_DIRS);
 	const char *profile;
 
-	c->remap = kache_conf_bool(c->conf, KACHE_CONF_REMAP) && !c->args.remap_off && c->args.class == KACHE_RUST_COMPILE;
 	c->profile_dir = profile_dir(c);
+	c->remap = kache_conf_bool(c->conf, KACHE_CONF_REMAP) && !c->args.remap_off && c->args.class == KACHE_RUST_COMPILE &&
+		   may_remap(c);
 	profile = c->profile_dir ? kache_path_base(c->profile_dir) : "";
 	c->profile = kache_strdup(profile);
 	/* No output holds the target directory but through OUT_DIR, which counts by itself: a token always. */
