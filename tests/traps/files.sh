@@ -1,0 +1,107 @@
+#!/bin/sh
+# Traps: files that the compiler reads, and files that it does not find yet.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+. "$srcdir/tests/lib/traps.sh"
+
+trap_begin included
+echo 'fn main() { println!("{} {}", include_str!("inc.txt"), include_bytes!("inc.bin").len()); }' > "$W/src/main.rs"
+printf one > "$W/src/inc.txt"; printf 1 > "$W/src/inc.bin"
+trap_is miss included "first"
+trap_is hit included "again"
+touch -r "$W/src/inc.txt" "$T/stamp"; printf two > "$W/src/inc.txt"; touch -r "$T/stamp" "$W/src/inc.txt"
+trap_is any included "same size, time put back: as cargo sees it"
+rm -rf "$T"/*.kept; trap_is any included "the same in an empty directory"
+printf 12 > "$W/src/inc.bin"
+trap_is miss included "another file of it"
+printf 1 > "$W/src/inc.bin"
+trap_is hit included "and back"
+
+trap_begin macro_include
+echo 'macro_rules! inc { ($x:literal) => { include_str!($x) } } fn main() { println!("{}", inc!("deep.txt")); }' > "$W/src/main.rs"
+printf a > "$W/src/deep.txt"
+trap_is miss macro_include "first"
+printf b > "$W/src/deep.txt"
+trap_is miss macro_include "a file included by a macro"
+
+trap_begin code
+printf 'include!("part.rs");\nfn main() { println!("{}", part()); }\n' > "$W/src/main.rs"
+echo 'fn part() -> u32 { 1 }' > "$W/src/part.rs"
+trap_is miss code "first"
+echo 'fn part() -> u32 { 2 }' > "$W/src/part.rs"
+trap_is miss code "included code"
+
+trap_begin docs
+printf '#![deny(missing_docs)]\n#![doc = include_str!("../R.md")]\n' > "$W/src/lib.rs"
+echo 'fn main() {}' > "$W/src/main.rs"
+echo text > "$W/R.md"
+trap_is miss docs "first"
+rm "$W/R.md"
+trap_is miss docs "documentation that is gone"
+echo text > "$W/R.md"
+trap_is hit docs "and there again"
+
+trap_begin paths
+printf '#[path = "elsewhere.rs"] mod m;\nfn main() { println!("{}", m::v()); }\n' > "$W/src/main.rs"
+echo 'pub fn v() -> u32 { 1 }' > "$W/src/elsewhere.rs"
+trap_is miss paths "first"
+echo 'pub fn v() -> u32 { 2 }' > "$W/other.rs"
+ln -sf ../other.rs "$W/src/elsewhere.rs"
+trap_is miss paths "a file that became a link to another one"
+echo 'pub fn v() -> u32 { 3 }' > "$W/other.rs"
+trap_is miss paths "what the link leads to"
+
+trap_begin shadow
+printf 'mod foo;\nfn main() { println!("{}", foo::v()); }\n' > "$W/src/main.rs"
+echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
+trap_is miss shadow "first"
+mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
+trap_is any shadow "a second file for a module, as cargo sees it"
+rm -rf "$T"/*.kept; trap_is miss shadow "is an error, not a hit"
+rm "$W/src/foo.rs"
+trap_is miss shadow "and takes its place"
+
+trap_begin empty_module
+printf 'mod foo { pub mod bar; }\nfn main() { println!("{}", foo::bar::v()); }\n' > "$W/src/main.rs"
+mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo/bar.rs"
+trap_is miss empty_module "first"
+mkdir "$W/src/foo/bar"; mv "$W/src/foo/bar.rs" "$W/src/foo/bar/mod.rs"
+trap_is any empty_module "a module's file that moved"
+
+trap_begin quick
+echo 'fn main() { println!("one"); }' > "$W/src/main.rs"
+trap_is miss quick "first"
+echo 'fn main() { println!("two"); }' > "$W/src/main.rs"; touch -d '2030-01-01' "$W/src/main.rs"
+trap_is miss quick "an edit with a time in the future"
+echo 'fn main() { println!("six"); }' > "$W/src/main.rs"; touch -d '2030-01-01' "$W/src/main.rs"
+rm -rf "$T"/*.kept; trap_is miss quick "another one with the same time and size"
+
+trap_begin twins
+trap_dependency a 'pub fn v() -> u32 { 1 }'
+trap_dependency b 'pub fn v() -> u32 { 1 }'
+echo 'fn main() { println!("{} {}", a::v(), b::v()); }' > "$W/src/main.rs"
+trap_is miss twins "first"
+echo 'pub fn v() -> u32 { 2 }' > "$W/b/src/lib.rs"
+trap_is miss twins "one of two crates that were the same"
+trap_is hit a "the other one stays"
+
+trap_begin odd_names
+mkdir "$W/src/a b"
+printf '#[path = "a b/c: d.rs"] mod m;\nfn main() { println!("{} {}", m::v(), include_str!("a b/e#f.txt")); }\n' > "$W/src/main.rs"
+echo 'pub fn v() -> u32 { 1 }' > "$W/src/a b/c: d.rs"; printf x > "$W/src/a b/e#f.txt"
+trap_is miss odd_names "first"
+trap_is hit odd_names "blanks and colons in names"
+printf y > "$W/src/a b/e#f.txt"
+trap_is miss odd_names "one of them changed"
+
+trap_begin comment
+trap_dependency b 'pub fn v() -> u32 { line!() }'
+trap_dependency a 'pub fn v() -> u32 { b::v() }' '[dependencies]
+b = { path = "../b" }'
+echo 'fn main() { println!("{} {}", a::v(), std::panic::catch_unwind(|| b::v()).unwrap()); }' > "$W/src/main.rs"
+trap_is miss comment "first"
+echo '// more' >> "$W/b/src/lib.rs"
+trap_is miss b "a comment below, which leaves the crate's hash as it is"
+printf '// above\n%s\n' "$(cat "$W/b/src/lib.rs")" > "$W/b/src/lib.rs"
+trap_is miss b "a comment above, which moves the lines"
+finish

@@ -1,0 +1,97 @@
+#!/bin/sh
+# Traps: procedural macros, which read what they like.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+. "$srcdir/tests/lib/traps.sh"
+
+macro() { # macro BODY: a function-like macro `mac::m!()` whose body gives a String that becomes a literal
+	trap_dependency mac "use proc_macro::TokenStream;
+#[proc_macro] pub fn m(_: TokenStream) -> TokenStream { let s: String = { $1 }; format!(\"{s:?}\").parse().unwrap() }" '[lib]
+proc-macro = true'
+	echo 'fn main() { println!("{}", mac::m!()); }' > "$W/src/main.rs"
+}
+unseen() { rm -rf "$T"/*.kept; }	# cargo does not know of what a macro reads, so only an empty directory tells
+
+trap_begin reads_file
+macro 'std::fs::read_to_string("tpl.txt").unwrap_or_else(|_| "none".into())'
+trap_is miss reads_file "first, without its file"
+printf one > "$W/tpl.txt"; unseen
+trap_is miss reads_file "the file is there now"
+printf two > "$W/tpl.txt"; unseen
+trap_is miss reads_file "and has changed"
+rm "$W/tpl.txt"; unseen
+trap_is hit reads_file "and is gone again"
+
+trap_begin lists_directory
+mkdir "$W/tpl"
+macro 'let mut v: Vec<_> = std::fs::read_dir("tpl").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect(); v.sort(); v.join(",")'
+touch "$W/tpl/a"
+trap_is miss lists_directory "first"
+touch "$W/tpl/b"; unseen
+trap_is miss lists_directory "a file more in a directory"
+rm "$W/tpl/b"; unseen
+trap_is hit lists_directory "and one less"
+mv "$W/tpl/a" "$W/tpl/c"; unseen
+trap_is miss lists_directory "another name"
+
+trap_begin asks_existence
+macro 'format!("{}", std::path::Path::new("flag").exists())'
+trap_is miss asks_existence "first"
+touch "$W/flag"; unseen
+trap_is miss asks_existence "a file that need only be there"
+rm "$W/flag"; mkdir "$W/flag"; unseen
+trap_is any asks_existence "a directory in its place"
+
+trap_begin reads_link
+macro 'format!("{:?}", std::fs::read_link("to").ok())'
+ln -s a "$W/to"
+trap_is miss reads_link "first"
+ln -sf b "$W/to"; unseen
+trap_is miss reads_link "a link that leads elsewhere"
+
+trap_begin reads_variable
+macro 'std::env::var("TRAP_MACRO").unwrap_or_default()'
+trap_is miss reads_variable "first"
+trap_env="TRAP_MACRO=1"; unseen
+trap_is miss reads_variable "a variable that a macro reads"
+trap_env="TRAP_MACRO=2"; unseen
+trap_is miss reads_variable "another value"
+trap_env=; unseen
+trap_is hit reads_variable "unset again"
+
+trap_begin reads_all_variables
+macro 'std::env::vars().filter(|v| v.0.starts_with("TRAP_")).map(|v| v.1).collect()'
+trap_is miss reads_all_variables "first"
+trap_env="TRAP_ANY=1"; unseen
+trap_is miss reads_all_variables "a variable among all of them"
+
+trap_begin macro_changed
+macro '"one".into()'
+trap_is miss macro_changed "first"
+sed -i 's/one/two/' "$W/mac/src/lib.rs"
+trap_is miss macro_changed "the macro itself"
+sed -i 's/two/one/' "$W/mac/src/lib.rs"
+trap_is hit macro_changed "and back"
+
+trap_begin macro_dependency
+macro 'low::word().into()'
+mkdir -p "$W/low/src"
+printf '[package]\nname = "low"\nversion = "0.1.0"\nedition = "2021"\n' > "$W/low/Cargo.toml"
+echo 'pub fn word() -> &'"'"'static str { "one" }' > "$W/low/src/lib.rs"
+printf '[dependencies]\nlow = { path = "../low" }\n' >> "$W/mac/Cargo.toml"
+trap_is miss macro_dependency "first"
+sed -i 's/one/two/' "$W/low/src/lib.rs"
+trap_is miss macro_dependency "a library that only the macro uses"
+
+trap_begin runs_program
+macro 'String::from_utf8(std::process::Command::new("sh").args(["-c", "cat prog.txt"]).output().unwrap().stdout).unwrap()'
+printf one > "$W/prog.txt"
+trap_is any runs_program "first"
+printf two > "$W/prog.txt"; unseen
+trap_is any runs_program "a file that a program reads which the macro runs"
+
+trap_begin macro_speaks
+macro 'eprintln!("heard from the macro"); "x".into()'
+trap_is miss macro_speaks "first"
+trap_is any macro_speaks "what a macro says is said again"
+finish
