@@ -4,6 +4,22 @@
 . "$srcdir/tests/lib/cargo.sh"
 . "$srcdir/tests/lib/traps.sh"
 
+# A cache that lies is found out.
+trap_begin liar
+echo 'fn main() { println!("one"); }' > "$W/src/main.rs"
+cat > "$T/lies" <<'EOF'
+#!/bin/sh
+out=$(printf '%s\n' "$@" | sed -n '/^--out-dir$/{n;p;}')
+case " $* " in *" --crate-name liar "*) ;; *) exec "$@" ;; esac
+test -d "${0%/*}/kept.lies" && exec cp "${0%/*}/kept.lies/." "$out" -r
+"$@" && mkdir "${0%/*}/kept.lies" && cp "$out"/liar-* "${0%/*}/kept.lies"
+EOF
+chmod +x "$T/lies"
+out=$(KACHE=$T/lies trap_is any liar "first"); like "$out" '^ok' "liar: the truth at first"
+echo 'fn main() { println!("two"); }' > "$W/src/main.rs"
+out=$(KACHE=$T/lies trap_is any liar "second"); like "$out" 'wrong: differs-kept differs-clean' "liar: and is found out then"
+rm -f "$T/events.seen"
+
 trap_begin included
 echo 'fn main() { println!("{} {}", include_str!("inc.txt"), include_bytes!("inc.bin").len()); }' > "$W/src/main.rs"
 printf one > "$W/src/inc.txt"; printf 1 > "$W/src/inc.bin"
