@@ -12,39 +12,40 @@ void kache_frame_encode(const struct kache_frame *f, struct kache_buf *out)
 	kache_buf_u32(out, f->pieces);
 	kache_buf_u64(out, f->size);
 	kache_buf_add(out, &f->hash, sizeof f->hash);
-	if (f->pieces) {
-		kache_buf_u64(out, f->generation);
-		kache_buf_u32(out, f->piece);
-		kache_buf_u32(out, f->n);
-	}
+	kache_buf_u64(out, f->generation);
+	kache_buf_u32(out, f->piece);
+	kache_buf_u32(out, f->n);
 }
 
-bool kache_frame_decode(const struct kache_buf *b, struct kache_frame *f)
+bool kache_frame_begins(const void *data, size_t len)
 {
-	struct kache_reader r;
-	const void *m, *hash;
-	uint32_t kind;
+	return len >= sizeof magic && !memcmp(data, magic, sizeof magic);
+}
 
-	*f = (struct kache_frame){ 0 };
-	kache_reader_init(&r, b->data ? b->data : "", b->len);
-	m = kache_read_raw(&r, sizeof magic);
-	kind = kache_read_u32(&r);
-	f->size = kache_read_u64(&r);
-	hash = kache_read_raw(&r, sizeof f->hash);
-	f->pieces = kind == 1;
-	if (f->pieces) {
-		f->generation = kache_read_u64(&r);
-		f->piece = kache_read_u32(&r);
-		f->n = kache_read_u32(&r);
-	}
-	if (r.bad || memcmp(m, magic, sizeof magic) || kind > 1)
+bool kache_frame_decode(const void *data, size_t len, struct kache_frame *f)
+{
+	struct kache_frame got = { .pieces = true };
+	struct kache_reader r;
+	const void *hash;
+	bool good;
+
+	*f = (struct kache_frame){ .size = len };
+	if (len != KACHE_FRAME_SIZE || !kache_frame_begins(data, len))
 		return false;
-	memcpy(&f->hash, hash, sizeof f->hash);
-	if (!f->pieces)
-		return b->len - KACHE_FRAME_WHOLE == f->size;
-	if (b->len != KACHE_FRAME_PIECES || !f->piece || f->piece > KACHE_FRAME_BYTES_MAX || !f->n || f->n > KACHE_FRAME_PIECES_MAX)
+	kache_reader_init(&r, data, len);
+	(void)kache_read_raw(&r, sizeof magic);
+	good = kache_read_u32(&r) == 1;
+	got.size = kache_read_u64(&r);
+	hash = kache_read_raw(&r, sizeof got.hash);
+	got.generation = kache_read_u64(&r);
+	got.piece = kache_read_u32(&r);
+	got.n = kache_read_u32(&r);
+	if (r.bad || !good || !got.piece || got.piece > KACHE_FRAME_BYTES_MAX || !got.n || got.n > KACHE_FRAME_PIECES_MAX ||
+	    got.size <= (uint64_t)got.piece * (got.n - 1) || got.size > (uint64_t)got.piece * got.n)
 		return false;
-	return f->size > (uint64_t)f->piece * (f->n - 1) && f->size <= (uint64_t)f->piece * f->n;
+	memcpy(&got.hash, hash, sizeof got.hash);
+	*f = got;
+	return true;
 }
 
 char *kache_frame_piece_name(struct kb_key key, uint64_t generation, uint32_t i)

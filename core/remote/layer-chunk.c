@@ -1,7 +1,7 @@
 /* Objects larger than the server takes, as pieces (frame.h). Pieces are written first and the frame last, so a reader
  * sees the old object or the new one: the generation, a random number, keeps the pieces of two writers apart. A server
- * that drops objects may have dropped a piece: then there is no such object. Nothing is handed on before its hash was
- * right. */
+ * that drops objects may have dropped a piece: then there is no such object. Nothing is handed on of pieces before their
+ * hash was right; small objects are as they are, and are passed through. */
 #include "config.h"
 #include "remote/layer.h"
 
@@ -53,23 +53,66 @@ static void remove_useless(struct kache_remote *r, struct kb_key key, const stru
 
 /* ---- reading ---- */
 
-static int get_frame(struct kache_remote *r, struct kb_key key, struct kache_buf *raw, struct kache_frame *f,
-		     struct kache_call *call)
-{
-	struct kache_mem_sink sink;
-	int rc;
+/* Between the backend and who wants the object: holds back what may be a frame, passes on everything else. */
+struct passing {
+	struct kb_sink kb;
+	struct kb_sink *to;
+	bool through;			/* it is no frame, and is passed on */
+	uint64_t size;			/* as told by begin */
+	size_t held;
+	unsigned char bytes[KACHE_FRAME_SIZE + 1];
+};
 
-	kache_mem_sink_init(&sink, raw, KACHE_FRAME_BYTES_MAX + KACHE_FRAME_WHOLE);
-	rc = kache_forward_get(r, key, &sink.kb, call);
-	if (!rc && !kache_frame_decode(raw, f))
-		rc = kache_call_fail(call, KB_E_CORRUPT, "%.*s is not framed as objects are here (chunk)", (int)key.len, key.name);
-	return rc;
+static int pass_held(struct passing *p)
+{
+	int rc = p->to->begin(p->to, p->size);
+
+	p->through = true;
+	return rc || !p->held ? rc : p->to->write(p->to, p->bytes, p->held);
 }
 
-/* Size and pieces of an object, by its size over there where that is enough: *st is then of the frame and its bytes. */
+static int passing_begin(struct kb_sink *kb, uint64_t size)
+{
+	struct passing *p = (struct passing *)kb;
+
+	p->through = false;
+	p->held = 0;
+	p->size = size;
+	if (!size || size == KACHE_FRAME_SIZE)
+		return KB_OK;
+	return size > p->to->limit ? KB_E_CORRUPT : pass_held(p);	/* kb.limit may be more, for a frame's sake */
+}
+
+static int passing_write(struct kb_sink *kb, const void *buf, size_t len)
+{
+	struct passing *p = (struct passing *)kb;
+	size_t room = sizeof p->bytes - p->held, n = len < room ? len : room;
+	int rc;
+
+	if (p->through)
+		return p->to->write(p->to, buf, len);
+	memcpy(p->bytes + p->held, buf, n);
+	p->held += n;
+	if (p->held <= KACHE_FRAME_SIZE)
+		return KB_OK;
+	rc = pass_held(p);
+	return rc || n == len ? rc : p->to->write(p->to, (const char *)buf + n, len - n);
+}
+
+static void passing_init(struct passing *p, struct kb_sink *to)
+{
+	*p = (struct passing){
+		.kb = { .struct_size = sizeof p->kb, .fd = -1, .begin = passing_begin, .write = passing_write,
+			.limit = to->limit < KACHE_FRAME_SIZE ? KACHE_FRAME_SIZE : to->limit },
+		.to = to,
+	};
+}
+
+/* Size and pieces of an object, by its size over there where that is enough. */
 static int peek(struct kache_remote *r, struct kb_key key, struct kache_frame *f, struct kb_stat *st, struct kache_call *call)
 {
 	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
+	struct kache_mem_sink sink;
 	int rc = kache_forward_head(r, key, st, call);
 
 	*f = (struct kache_frame){ 0 };
@@ -77,11 +120,15 @@ static int peek(struct kache_remote *r, struct kb_key key, struct kache_frame *f
 		*st = (struct kb_stat){ .mtime_s = -1, .ttl_s = -1 };
 	else if (rc)
 		return rc;
-	if (st->size >= KACHE_FRAME_WHOLE && st->size != KACHE_FRAME_PIECES) {
-		f->size = st->size - KACHE_FRAME_WHOLE;
+	if (!rc && st->size != KACHE_FRAME_SIZE) {
+		f->size = st->size;
 		return KB_OK;
 	}
-	return get_frame(r, key, &raw, f, call);
+	kache_mem_sink_init(&sink, &raw, KACHE_FRAME_BYTES_MAX);
+	rc = kache_forward_get(r, key, &sink.kb, call);
+	if (!rc)
+		kache_frame_decode(raw.data, raw.len, f);
+	return rc;
 }
 
 static int nameless(struct kache_call *call, int *fd)
@@ -171,23 +218,24 @@ static int get_pieces(struct kache_remote *r, struct kb_key key, const struct ka
 static int get_once(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_frame *f, bool *useless,
 		    struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf raw = KACHE_BUF_INIT;
-	struct kache_hash hash;
-	int rc = get_frame(r, key, &raw, f, call);
+	struct passing p;
+	int rc;
 
 	*useless = false;
-	if (rc)
+	*f = (struct kache_frame){ 0 };
+	passing_init(&p, sink);
+	rc = kache_forward_get(r, key, &p.kb, call);
+	if (rc || p.through)
 		return rc;
+	if (!kache_frame_decode(p.bytes, p.held, f)) {
+		if (p.held > sink->limit)
+			return kache_call_fail(call, KB_E_CORRUPT, "%.*s has more bytes than is acceptable", (int)key.len, key.name);
+		p.size = p.held;
+		return pass_held(&p);
+	}
 	if (f->size > sink->limit)
 		return kache_call_fail(call, KB_E_CORRUPT, "%.*s has more bytes than is acceptable", (int)key.len, key.name);
-	if (f->pieces)
-		return get_pieces(r, key, f, sink, useless, call);
-	kache_hash_bytes(raw.data + KACHE_FRAME_WHOLE, f->size, &hash);
-	*useless = !kache_hash_eq(&hash, &f->hash);
-	if (*useless)
-		return damaged(key, call);
-	rc = sink->begin(sink, f->size);
-	return rc ? rc : sink->write(sink, raw.data + KACHE_FRAME_WHOLE, f->size);
+	return get_pieces(r, key, f, sink, useless, call);
 }
 
 static int get(struct kache_remote *r, struct kb_key key, struct kb_sink *sink, struct kache_call *call)
@@ -239,21 +287,20 @@ static int put_buf(struct kache_remote *r, struct kb_key key, const struct kache
 	return kache_forward_put(r, key, &src.kb, opts, call);
 }
 
-static int put_whole(struct kache_remote *r, struct kb_key key, struct kb_source *src, const struct kb_put_opts *opts,
-		     struct kache_call *call)
+/* Whether a small object has to be cut too. */
+static int looks_framed(struct kb_source *src, bool *framed, struct kache_call *call)
 {
-	KACHE_AUTO_BUF struct kache_buf all = KACHE_BUF_INIT, frame = KACHE_BUF_INIT;
-	struct kache_frame f = { .size = src->size };
-	int rc;
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	int rc = KB_OK;
 
-	kache_frame_encode(&f, &all);	/* its place, until the hash is known */
-	rc = read_bytes(src, src->size, &all, call);
-	if (rc)
-		return rc;
-	kache_hash_bytes(all.data + KACHE_FRAME_WHOLE, f.size, &f.hash);
-	kache_frame_encode(&f, &frame);
-	memcpy(all.data, frame.data, frame.len);
-	return put_buf(r, key, &all, opts, call);
+	*framed = false;
+	if (src->size < KACHE_FRAME_MAGIC)
+		return KB_OK;
+	if (src->rewind(src))
+		return kache_call_fail(call, KB_E_LOCAL, "the source can't be read");
+	rc = read_bytes(src, KACHE_FRAME_MAGIC, &b, call);
+	*framed = !rc && kache_frame_begins(b.data, b.len);
+	return rc;
 }
 
 /* The pieces alone. Those that were written are counted in f->n. */
@@ -311,18 +358,20 @@ static int put(struct kache_remote *r, struct kb_key key, struct kb_source *src,
 	       struct kache_call *call)
 {
 	const struct chunk *c = r->ctx;
-	bool large = src->size + KACHE_FRAME_WHOLE > c->most, keep = opts && opts->flags & KB_PUT_IF_ABSENT;
+	bool large = src->size > c->most, keep = opts && opts->flags & KB_PUT_IF_ABSENT;
 	struct kache_frame old = { .pieces = false };
 	struct kache_call asking = *call;
 	struct kb_stat st;
-	int rc;
+	int rc = large ? KB_OK : looks_framed(src, &large, call);
 
+	if (rc)
+		return rc;
 	/* Before many pieces travel in vain; and what is replaced may leave pieces behind. */
 	if ((large || !keep) && !peek(r, key, &old, &st, &asking) && keep)
 		return KB_EXISTS;
 	if (src->rewind(src))
 		return kache_call_fail(call, KB_E_LOCAL, "the source can't be read");
-	rc = large ? put_large(r, key, src, opts, call) : put_whole(r, key, src, opts, call);
+	rc = large ? put_large(r, key, src, opts, call) : kache_forward_put(r, key, src, opts, call);
 	if (!rc)
 		remove_pieces(r, key, &old, call);
 	return rc;
@@ -349,15 +398,10 @@ struct listing {
 static int listed(void *arg, struct kb_key key, const struct kb_stat *st)
 {
 	const struct listing *l = arg;
-	struct kb_stat own;
 
 	if (kache_frame_is_piece(key))
 		return 0;
-	if (!st || st->size < KACHE_FRAME_WHOLE || st->size == KACHE_FRAME_PIECES)
-		return l->each(l->arg, key, NULL);
-	own = *st;
-	own.size -= KACHE_FRAME_WHOLE;
-	return l->each(l->arg, key, &own);
+	return l->each(l->arg, key, st && st->size == KACHE_FRAME_SIZE ? NULL : st);
 }
 
 static int list(struct kache_remote *r, struct kb_key prefix, kache_remote_each *each, void *arg, struct kache_call *call)
