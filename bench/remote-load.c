@@ -1,7 +1,8 @@
 /* Puts or gets many objects on a remote with several threads, and prints how long it took:
  *
- *	remote-load URL put|get COUNT SIZE THREADS
+ *	remote-load URL put|get COUNT SIZE THREADS [TAG]
  *
+ * Names are bench/<TAG><SIZE>-<number>. Puts are as those of packs, for which somebody may have been first.
  * The whole stack is in use: layers, backend, server. What comes is counted, not kept. */
 #include "config.h"
 
@@ -22,6 +23,7 @@ static bool put;
 static unsigned count;
 static size_t size;
 static char *data;
+static const char *tag = "";
 static atomic_uint next, bad;
 static atomic_ullong bytes;
 
@@ -46,7 +48,7 @@ static int count_bytes(struct kb_sink *kb, const void *buf, size_t len)
 
 static int one(const char *name, struct kache_call *call)
 {
-	const struct kb_put_opts opts = { .struct_size = sizeof opts };
+	const struct kb_put_opts opts = { .struct_size = sizeof opts, .flags = KB_PUT_IF_ABSENT };
 	const struct kb_key key = { name, strlen(name) };
 	struct counting sink = { .kb = { .struct_size = sizeof sink.kb, .fd = -1, .limit = UINT64_MAX, .begin = begin, .write = count_bytes } };
 	struct kache_mem_source src;
@@ -65,7 +67,7 @@ static void *work(void *arg)
 	unsigned i;
 
 	while ((i = atomic_fetch_add(&next, 1)) < count) {
-		KACHE_AUTO_FREE char *name = kache_asprintf("bench/%zu-%u", size, i);
+		KACHE_AUTO_FREE char *name = kache_asprintf("bench/%s%zu-%u", tag, size, i);
 		struct kache_call call;
 
 		kache_call_init(&call, kache_now_mono() + (uint64_t)60000000000, -1);
@@ -88,12 +90,13 @@ int main(int argc, char **argv)
 	uint64_t began;
 	double s;
 
-	if (argc != 6)
-		return fputs("usage: remote-load URL put|get COUNT SIZE THREADS\n", stderr), 2;
+	if (argc != 6 && argc != 7)
+		return fputs("usage: remote-load URL put|get COUNT SIZE THREADS [TAG]\n", stderr), 2;
 	put = !strcmp(argv[2], "put");
 	count = (unsigned)strtoul(argv[3], NULL, 10);
 	size = strtoul(argv[4], NULL, 10);
 	n = (unsigned)strtoul(argv[5], NULL, 10);
+	tag = argc > 6 ? argv[6] : "";
 	if (!n || n > 256 || kache_conf_load("/", &conf, &err) ||
 	    kache_remote_open(conf, argv[1], kache_now_mono() + (uint64_t)20000000000, -1, &remote, &err))
 		return fprintf(stderr, "remote-load: %s\n", err.text), 1;
