@@ -1,0 +1,25 @@
+#!/bin/sh
+# A short run of the oracle on a small workspace: nothing that is handed out differs from what would have been compiled.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+need python3
+make_workspace "$T/w"
+for seed in 1 2; do
+	out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$KACHE" "$T/w" --edits 15 --seed $seed 2>&1)
+	like "$out" ' [1-9][0-9]* hits, [1-9][0-9]* artifacts compared, 0 wrong$' "15 edits, seed $seed"
+done
+# It can tell: a wrapper that hands out what it compiled first for a crate.
+mkdir "$T/lies.d"
+cat > "$T/lies" <<'EOF'
+#!/bin/sh
+name=$(printf '%s\n' "$@" | sed -n '/^--crate-name$/{n;p;}')
+out=$(printf '%s\n' "$@" | sed -n '/^--out-dir$/{n;p;}')
+case $name:$KACHE_CACHE_DIR in leaf:*/store) ;; *) exec "$@" ;; esac
+kept=${0}.d/kept
+test -d "$kept" && exec cp "$kept"/* "$out"
+"$@" && mkdir "$kept" && cp "$out"/*leaf-* "$kept"
+EOF
+chmod +x "$T/lies"
+out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$T/lies" "$T/w" --edits 15 --seed 1 2>&1)
+like "$out" '^wrong: ' "a cache that lies is found out"
+finish
