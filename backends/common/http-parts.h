@@ -11,11 +11,11 @@ struct http_exchange {
 	const struct http_request *r;
 	struct http_reply *reply;
 	CURL *easy;
-	const int *socket;		/* the pair's; -1: none is known */
 	uint64_t size, sent, got;	/* bytes of the body, sent of it, received for the sink */
 	bool begun, source_failed;
+	bool heard;			/* lines of a head, since the last wait */
 	int sink_rc;
-	size_t n_headers;
+	size_t n_headers, headers_len, headers_max;
 	char error[CURL_ERROR_SIZE];
 };
 

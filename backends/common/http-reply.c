@@ -28,46 +28,53 @@ uint32_t http_retry_after(const char *value, int64_t now_s)
 	return (uint32_t)((s < RETRY_MAX_S ? s : RETRY_MAX_S) * 1000);
 }
 
-static void forget_headers(struct http_reply *reply)
+/* Makes room for len bytes more and the NUL behind the last of them. */
+static bool grow(struct http_exchange *x, size_t len)
 {
-	for (char **p = reply->headers; p && *p; p++)
-		free(*p);
-	if (reply->headers)
-		reply->headers[0] = NULL;
+	size_t max = x->headers_max ? x->headers_max : 512;
+	char *grown;
+
+	while (max < x->headers_len + len + 1)
+		max *= 2;
+	if (max == x->headers_max)
+		return true;
+	grown = realloc(x->reply->headers, max);
+	if (!grown)
+		return false;
+	x->reply->headers = grown;
+	x->headers_max = max;
+	return true;
 }
 
 bool http_reply_line(struct http_exchange *x, const char *line, size_t len)
 {
 	struct http_reply *reply = x->reply;
 	const char *colon;
-	char **grown, *copy;
+	char *copy;
 
 	len = strnlen(line, len);
 	while (len && (line[len - 1] == '\r' || line[len - 1] == '\n'))
 		len--;
 	if (len >= 5 && !memcmp(line, "HTTP/", 5)) {	/* a new answer: after a 100, or on a new connection */
-		forget_headers(reply);
-		x->n_headers = 0;
-		free(reply->text);
-		reply->text = calloc(1, 1);
+		x->n_headers = x->headers_len = 0;
+		if (reply->headers)
+			*reply->headers = '\0';
+		*reply->text = '\0';
 		reply->text_len = 0;
-		return reply->text != NULL;
+		return true;
 	}
 	colon = memchr(line, ':', len);
 	if (!colon || x->n_headers == HEADERS_MAX)
 		return true;
-	grown = realloc(reply->headers, (x->n_headers + 2) * sizeof *grown);
-	copy = strndup(line, len);
-	if (grown)
-		reply->headers = grown;
-	if (!grown || !copy) {
-		free(copy);
+	if (!grow(x, len + 1))
 		return false;
-	}
+	copy = reply->headers + x->headers_len;
+	memcpy(copy, line, len);
 	for (size_t i = 0; i < (size_t)(colon - line); i++)
 		copy[i] = (char)tolower((unsigned char)copy[i]);
-	grown[x->n_headers++] = copy;
-	grown[x->n_headers] = NULL;
+	copy[len] = copy[len + 1] = '\0';
+	x->headers_len += len + 1;
+	x->n_headers++;
 	return true;
 }
 
@@ -75,9 +82,9 @@ const char *http_reply_header(const struct http_reply *reply, const char *name)
 {
 	size_t len = strlen(name);
 
-	for (char **p = reply->headers; p && *p; p++) {
-		if (!strncmp(*p, name, len) && (*p)[len] == ':') {
-			const char *value = *p + len + 1;
+	for (const char *p = reply->headers; p && *p; p += strlen(p) + 1) {
+		if (!strncmp(p, name, len) && p[len] == ':') {
+			const char *value = p + len + 1;
 
 			while (*value == ' ' || *value == '\t')
 				value++;
@@ -89,7 +96,6 @@ const char *http_reply_header(const struct http_reply *reply, const char *name)
 
 void http_reply_release(struct http_reply *reply)
 {
-	forget_headers(reply);
 	free(reply->headers);
 	free(reply->text);
 	*reply = (struct http_reply){ 0 };

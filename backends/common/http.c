@@ -18,12 +18,13 @@
 #include <unistd.h>
 
 enum { LONGEST_MS = 3600 * 1000,	/* larger numbers do not fit everywhere */
-       CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10 };
+       CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10, UP_BUFFER_LEAST = 64 << 10 };
 
 struct pair {
 	CURL *easy;
 	CURLM *multi;
 	int socket;			/* opened last and not closed yet, or -1 */
+	bool prepared;			/* has what all requests of the handle have in common, and no new connection since */
 	struct pair *next;
 };
 
@@ -181,14 +182,9 @@ static void give_back(struct http *h, struct pair *p, bool usable)
 static size_t on_header(char *line, size_t one, size_t n, void *arg)
 {
 	struct http_exchange *x = arg;
-	int on = 1;
 
 	(void)one;
-	/* Ceph's gateway sends the head and the body of an answer in two segments and waits for our
-	 * acknowledgement in between; the option wears off, so it is set again with each head: as it begins, and
-	 * as it ends, which may be in another segment. */
-	if (*x->socket >= 0 && (*line == '\r' || *line == '\n' || (n > 5 && !memcmp(line, "HTTP/", 5))))
-		setsockopt(*x->socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+	x->heard = true;
 	return http_reply_line(x, line, n) ? n : 0;
 }
 
@@ -284,6 +280,7 @@ static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockad
 
 	(void)purpose;
 	p->socket = fd;
+	p->prepared = false;
 	return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
@@ -299,20 +296,23 @@ static int on_close(void *arg, curl_socket_t fd)
 
 /* ---- one request ---- */
 
-static struct curl_slist *header_list(const struct http_request *r)
+/* False when out of memory. */
+static bool header_list(const struct http_request *r, struct curl_slist **list)
 {
 	/* libcurl would wait a second for the server's leave to send a body. */
-	struct curl_slist *list = curl_slist_append(NULL, "Expect:"), *more;
+	bool body = r->source || r->data, fine = true;
+	struct curl_slist *more;
 
-	for (const char *const *p = r->headers; list && p && *p; p++) {
-		more = curl_slist_append(list, *p);
-		if (!more) {
-			curl_slist_free_all(list);
-			return NULL;
-		}
-		list = more;
+	*list = body ? curl_slist_append(NULL, "Expect:") : NULL;
+	if (body && !*list)
+		return false;
+	for (const char *const *p = r->headers; fine && p && *p; p++) {
+		more = curl_slist_append(*list, *p);
+		fine = more != NULL;
+		if (more)
+			*list = more;
 	}
-	return list;
+	return fine;
 }
 
 static void set_tls(CURL *c, const struct http_settings *s)
@@ -332,30 +332,30 @@ static void set_tls(CURL *c, const struct http_settings *s)
 	}
 }
 
+/* Of the request before nothing may be left. */
 static void set_body(CURL *c, struct http_exchange *x)
 {
 	const struct http_request *r = x->r;
 	bool body = r->source || r->data;
 
+	curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
 	if (!strcmp(r->method, "HEAD")) {
+		curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, NULL);
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 		return;
 	}
 	if (body || !strcmp(r->method, "PUT") || !strcmp(r->method, "POST")) {
 		curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
 		curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)x->size);
-		curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
 		curl_easy_setopt(c, CURLOPT_READDATA, x);
-		curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
 		curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
-		if (x->size > 65536)
-			curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)UP_BUFFER);
+		curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)(x->size > UP_BUFFER_LEAST ? UP_BUFFER : UP_BUFFER_LEAST));
 	}
 	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
 }
 
 /* Where connections come from and go to. */
-static void set_connection(CURL *c, const struct http *h, struct pair *p, bool direct)
+static void set_connection(CURL *c, const struct http *h, struct pair *p)
 {
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)h->s.connect_timeout_ms);
 	curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -365,40 +365,64 @@ static void set_connection(CURL *c, const struct http *h, struct pair *p, bool d
 	curl_easy_setopt(c, CURLOPT_CLOSESOCKETDATA, p);
 	if (h->s.unix_socket)
 		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, h->s.unix_socket);
-	if (h->s.no_proxy || direct || h->s.unix_socket)
-		curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* A name that is being looked up would be waited for however late it is. */
 	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
 #endif
 }
 
-static void set_up(const struct http *h, struct pair *p, struct http_exchange *x, struct curl_slist *headers, long ms)
+/* Once for a connection: setting all this up costs as much as the smaller requests themselves. With each new one there
+ * is a reset, as libcurl counts how often a kept connection was dead and fails at the sixth, however long ago the others
+ * were. */
+static void prepare(const struct http *h, struct pair *p)
 {
 	CURL *c = p->easy;
 
 	curl_easy_reset(c);
-	curl_easy_setopt(c, CURLOPT_URL, x->r->url);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "kache");
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, (long)DOWN_BUFFER);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, ms + 100);	/* drive is to say so first */
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
+	curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
+	set_connection(c, h, p);
+	set_tls(c, &h->s);
+	p->prepared = true;
+}
+
+static void set_up(const struct http *h, struct pair *p, struct http_exchange *x, struct curl_slist *headers, long ms)
+{
+	bool direct = h->s.no_proxy || x->r->direct || h->s.unix_socket;
+	CURL *c = p->easy;
+
+	if (!p->prepared)
+		prepare(h, p);
+	curl_easy_setopt(c, CURLOPT_URL, x->r->url);
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, ms + 100);	/* drive is to say so first */
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->error);
-	set_connection(c, h, p, x->r->direct);
-	set_tls(c, &h->s);
+	curl_easy_setopt(c, CURLOPT_NOPROXY, direct ? "*" : NULL);
 	set_body(c, x);
 }
 
+/* Ceph's gateway sends the head and the body of an answer in two segments and waits for our acknowledgement in
+ * between. The option wears off, so it is set whenever the wait for more begins after lines of a head. */
+static void acknowledge(int fd)
+{
+	int on = 1;
+
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 /* Runs what was added to the multi handle until it is done, late or cancelled. KB_OK with *result, else a status. */
-static int drive(CURLM *m, struct kb_call *call, CURLcode *result)
+static int drive(struct pair *p, struct http_exchange *x, struct kb_call *call, CURLcode *result)
 {
 	for (;;) {
 		struct curl_waitfd cancel = { .fd = call->cancel_fd, .events = CURL_WAIT_POLLIN };
@@ -406,9 +430,9 @@ static int drive(CURLM *m, struct kb_call *call, CURLcode *result)
 		CURLMsg *msg;
 		long ms;
 
-		if (curl_multi_perform(m, &running))
+		if (curl_multi_perform(p->multi, &running))
 			return KB_E_LOCAL;
-		while ((msg = curl_multi_info_read(m, &left))) {
+		while ((msg = curl_multi_info_read(p->multi, &left))) {
 			if (msg->msg == CURLMSG_DONE) {
 				*result = msg->data.result;
 				return KB_OK;
@@ -417,7 +441,10 @@ static int drive(CURLM *m, struct kb_call *call, CURLcode *result)
 		ms = left_ms(call);
 		if (!ms)
 			return KB_E_TIMEOUT;
-		if (curl_multi_poll(m, &cancel, call->cancel_fd >= 0, (int)ms, NULL))
+		if (x->heard)
+			acknowledge(p->socket);
+		x->heard = false;
+		if (curl_multi_poll(p->multi, &cancel, call->cancel_fd >= 0, (int)ms, NULL))
 			return KB_E_LOCAL;
 		if (cancel.revents)
 			return KB_E_CANCELLED;
@@ -433,21 +460,22 @@ static bool cancelled(const struct kb_call *call)
 
 static int exchange(struct http *h, struct pair *p, struct http_exchange *x, struct kb_call *call, bool *usable)
 {
-	struct curl_slist *headers = header_list(x->r);
+	struct curl_slist *headers;
 	CURLcode result = CURLE_OK;
 	long status = 0;
 	int rc;
 
 	*usable = false;
-	if (!headers)
+	if (!header_list(x->r, &headers)) {
+		curl_slist_free_all(headers);
 		return h->host->fail(call, KB_E_LOCAL, "out of memory");
+	}
 	x->easy = p->easy;
-	x->socket = &p->socket;
 	set_up(h, p, x, headers, left_ms(call));
 	if (curl_multi_add_handle(p->multi, p->easy))
 		rc = KB_E_LOCAL;
 	else
-		rc = drive(p->multi, call, &result);
+		rc = drive(p, x, call, &result);
 	curl_easy_getinfo(p->easy, CURLINFO_RESPONSE_CODE, &status);
 	x->reply->status = (int)status;
 	/* Removed while under way, the connection is closed: nothing of an old answer meets a new question. */
@@ -480,8 +508,8 @@ int http_perform(struct http *h, const struct http_request *r, struct http_reply
 	bool usable;
 	int rc;
 
-	*reply = (struct http_reply){ .content_length = -1, .text = calloc(1, 1), .headers = calloc(1, sizeof(char *)) };
-	if (!reply->text || !reply->headers)
+	*reply = (struct http_reply){ .content_length = -1, .text = calloc(1, 1) };
+	if (!reply->text)
 		return h->host->fail(call, KB_E_LOCAL, "out of memory");
 	if (cancelled(call))
 		return h->host->fail(call, KB_E_CANCELLED, "cancelled");

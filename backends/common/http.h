@@ -30,7 +30,7 @@ void http_close(struct http *h);	/* NULL is fine */
 struct http_request {
 	const char *method;		/* GET, PUT, HEAD, DELETE, POST, PROPFIND, MKCOL */
 	const char *url;		/* encoded already: sent as it is, dots and all */
-	const char *const *headers;	/* "Name: value", ended by NULL; may be NULL. "Expect:" is always off */
+	const char *const *headers;	/* "Name: value", ended by NULL; may be NULL. No "Expect:" is sent */
 	/* The body: a source (rewound first), or bytes in memory, or none. of_source bytes from offset are
 	 * sent where of_source is not 0 (parts of an upload; needs source->fd >= 0), else all of it. */
 	struct kb_source *source;
@@ -47,7 +47,7 @@ struct http_reply {
 	int status;
 	char *text;			/* NUL-terminated, never NULL after KB_OK */
 	size_t text_len;
-	char **headers;			/* "name: value", names in lower case, ended by NULL */
+	char *headers;			/* "name: value" with names in lower case, each ended by NUL, then a NUL; or NULL */
 	int64_t content_length;		/* -1: not said */
 	uint32_t retry_after_ms;	/* of a Retry-After header (seconds or a date), 0: none */
 };

@@ -324,10 +324,19 @@ static struct answer dead_next(const char *method, const char *target, int n)
 	return n == 1 ? (struct answer){ "", RESET } : (struct answer){ ANSWER("200 OK", "0", ""), KEEP };
 }
 
+/* Resets the second request of each connection. */
+static struct answer dead_often(const char *method, const char *target, int n)
+{
+	(void)method;
+	(void)target;
+	return n % 2 ? (struct answer){ "", RESET } : (struct answer){ ANSWER("200 OK", "0", ""), KEEP };
+}
+
 static void test_dead_connection(void)
 {
 	struct bytes src = source(300000, 300000);
 	struct http_reply reply;
+	int fine = 0;
 
 	begin(dead_next);
 	is_int(perform("GET", NULL, NULL, &reply, CALL), KB_OK, "a first request");
@@ -337,6 +346,12 @@ static void test_dead_connection(void)
 	is_int(reply.status, 200, "and arrives");
 	http_reply_release(&reply);
 	is_int(n_requests, 3, "three requests in all");
+	begin(dead_often);
+	for (int i = 0; i < 12; i++) {
+		fine += perform("GET", NULL, NULL, &reply, CALL) == KB_OK;
+		http_reply_release(&reply);
+	}
+	is_int(fine, 12, "a connection that is dead eleven times");
 }
 
 static struct answer too_big(const char *method, const char *target, int n)

@@ -222,12 +222,10 @@ static void test_stop(void)
 
 #define CODE(c) "<?xml version=\"1.0\"?><Error><Code>" c "</Code><Message>m</Message></Error>"
 
-static struct http_reply reply(int status, const char *text, char **headers)
+static struct http_reply reply(int status, const char *text, char *headers)
 {
-	static char *none[] = { NULL };
-
 	return (struct http_reply){ .status = status, .text = (char *)text, .text_len = strlen(text),
-				    .headers = headers ? headers : none, .content_length = -1 };
+				    .headers = headers, .content_length = -1 };
 }
 
 static void test_meanings(void)
@@ -264,7 +262,7 @@ static void test_meanings(void)
 
 static void test_waits(void)
 {
-	char line[] = "x-amz-retry-after: 250", *headers[] = { line, NULL };
+	char headers[] = "x-amz-retry-after: 250\0";
 	struct kb_handle h = { .bucket = (char *)"b" };
 	struct http_reply r = reply(503, CODE("SlowDown"), headers);
 	struct kb_call *call = CALL;
@@ -293,8 +291,7 @@ static void test_denied(void)
 
 static void test_again(void)
 {
-	char west[] = "x-amz-bucket-region: us-west-2", date[] = "date: Sat, 21 Nov 2020 00:00:00 GMT";
-	char *region[] = { west, NULL }, *dated[] = { date, NULL };
+	char region[] = "x-amz-bucket-region: us-west-2\0", dated[] = "date: Sat, 21 Nov 2020 00:00:00 GMT\0";
 	struct s3_cred cred = { .access = (char *)"a", .secret = (char *)"s", .source = "test" };
 	struct kb_handle h;
 	kb_conf conf = { { { "url", "s3://bucket" } } };
