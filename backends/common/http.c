@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum { LONGEST_MS = 3600 * 1000,	/* larger numbers do not fit everywhere */
-       CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10, UP_BUFFER_LEAST = 64 << 10 };
+       CONNECT_MS = 3100, CONNECTIONS = 16, TEXT_MAX = 64 << 10, DOWN_BUFFER = 256 << 10, UP_BUFFER = 512 << 10,
+       UP_BUFFER_LEAST = 64 << 10 };
 
 struct pair {
 	CURL *easy;
