@@ -1,7 +1,7 @@
 /* Objects larger than the server takes, as pieces (frame.h). Pieces are written first and the frame last, so a reader
  * sees the old object or the new one: the generation, a random number, keeps the pieces of two writers apart. A server
- * that drops objects may have dropped a piece: then there is no such object. Nothing is handed on of pieces before their
- * hash was right; small objects are as they are, and are passed through. */
+ * that drops objects may have dropped a piece: then there is no such object. Small objects are as they are, and are passed
+ * through. */
 #include "config.h"
 #include "remote/layer.h"
 
@@ -18,7 +18,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { TTL_MORE_S = 3600, BLOCK = 256 << 10, PIECE_MOST = 4 << 20 };
+enum { TTL_MORE_S = 3600, PIECE_MOST = 4 << 20 };
 
 struct chunk {
 	uint64_t most;			/* bytes of an object of the server's */
@@ -131,87 +131,52 @@ static int peek(struct kache_remote *r, struct kb_key key, struct kache_frame *f
 	return rc;
 }
 
-static int nameless(struct kache_call *call, int *fd)
-{
-	const char *tmp = getenv("TMPDIR");
-	KACHE_AUTO_FREE char *path = kache_asprintf("%s/kache-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-
-	*fd = mkostemp(path, O_CLOEXEC);
-	if (*fd < 0)
-		return kache_call_fail(call, KB_E_LOCAL, "temporary file %s: %s", path, strerror(errno));
-	unlink(path);
-	return KB_OK;
-}
-
-/* All pieces into fd; the hash of what came. */
-static int gather(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, int fd, struct kache_hash *hash,
-		  struct kache_call *call)
-{
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-	struct kache_hasher h;
-	uint64_t left = f->size;
-
-	kache_hasher_init(&h);
-	for (uint32_t i = 0; i < f->n; i++) {
-		uint64_t want = left < f->piece ? left : f->piece;
-		KACHE_AUTO_FREE char *name = kache_frame_piece_name(key, f->generation, i);
-		struct kache_mem_sink sink;
-		int rc;
-
-		kache_mem_sink_init(&sink, &b, f->piece);
-		rc = kache_forward_get(r, KEY(name), &sink.kb, call);
-		if (!rc && b.len != want)
-			rc = KB_MISS;
-		if (rc)
-			return rc;
-		kache_hasher_add(&h, b.data, b.len);
-		if (kache_write_all(fd, b.data, b.len))
-			return kache_call_fail(call, KB_E_LOCAL, "temporary file: %s", strerror(errno));
-		left -= want;
-	}
-	kache_hasher_end(&h, hash);
-	return KB_OK;
-}
-
-static int deliver_file(int fd, uint64_t size, struct kb_sink *sink, struct kache_call *call)
-{
-	char *buf = kache_alloc(BLOCK);
-	int rc = sink->begin(sink, size);
-
-	for (uint64_t at = 0; !rc && at < size;) {
-		ssize_t n = pread(fd, buf, BLOCK, (off_t)at);
-
-		if (n <= 0)
-			rc = kache_call_fail(call, KB_E_LOCAL, "temporary file: %s", n ? strerror(errno) : "it has shrunk");
-		else
-			rc = sink->write(sink, buf, (size_t)n);
-		at += n > 0 ? (uint64_t)n : 0;
-	}
-	free(buf);
-	return rc;
-}
-
 static int damaged(struct kb_key key, struct kache_call *call)
 {
 	return kache_call_fail(call, KB_E_CORRUPT, "%.*s is damaged: its hash is another one", (int)key.len, key.name);
 }
 
+/* One piece after the other, as a call that may fail in the middle of an object. */
+static int hand_on(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, struct kb_sink *sink,
+		   struct kache_hash *hash, bool *useless, struct kache_call *call)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_hasher h;
+	uint64_t left = f->size;
+	int rc = KB_OK;
+
+	kache_hasher_init(&h);
+	for (uint32_t i = 0; i < f->n && !rc; i++) {
+		uint64_t want = left < f->piece ? left : f->piece;
+		KACHE_AUTO_FREE char *name = kache_frame_piece_name(key, f->generation, i);
+		struct kache_mem_sink piece;
+
+		kache_mem_sink_init(&piece, &b, f->piece);
+		rc = kache_forward_get(r, KEY(name), &piece.kb, call);
+		if (!rc && b.len != want)
+			rc = KB_MISS;
+		*useless = rc == KB_MISS || rc == KB_E_CORRUPT;
+		if (!rc && !i)
+			rc = sink->begin(sink, f->size);
+		if (!rc)
+			rc = sink->write(sink, b.data, b.len);
+		kache_hasher_add(&h, b.data ? b.data : "", b.len);
+		left -= want;
+	}
+	kache_hasher_end(&h, hash);
+	return rc;
+}
+
 static int get_pieces(struct kache_remote *r, struct kb_key key, const struct kache_frame *f, struct kb_sink *sink,
 		      bool *useless, struct kache_call *call)
 {
-	KACHE_AUTO_FD int fd = -1;
 	struct kache_hash hash;
-	int rc = nameless(call, &fd);
+	int rc = hand_on(r, key, f, sink, &hash, useless, call);
 
-	if (!rc) {
-		rc = gather(r, key, f, fd, &hash, call);
-		*useless = rc == KB_MISS || rc == KB_E_CORRUPT;
-	}
-	if (!rc && !kache_hash_eq(&hash, &f->hash)) {
-		*useless = true;
-		rc = damaged(key, call);
-	}
-	return rc ? rc : deliver_file(fd, f->size, sink, call);
+	if (rc || kache_hash_eq(&hash, &f->hash))
+		return rc;
+	*useless = true;
+	return damaged(key, call);
 }
 
 /* One attempt. *useless: it is framed, but does not hold what the frame says. */
