@@ -13,8 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 
-enum { CHUNK = 128 << 10 };
+enum { CHUNK = 128 << 10, WINDOW_LEAST = 17 /* 128 KiB */ };
 #define BLOB_PREFIX "blobs/"
 
 /* ---- writing ---- */
@@ -79,40 +80,112 @@ static int put_blob(struct archive *a, const struct kache_pack_source *src, cons
 	return rc;
 }
 
-static struct archive *start_writing(unsigned level, int fd, struct kache_error *err)
+/* Our own filter, as libarchive's has no window to choose. An rlib begins with its rmeta, which is a member of its own:
+ * with a window that reaches back to that a pack is a fifth to a third smaller, and sooner unpacked. */
+struct squeezer {
+	ZSTD_CCtx *z;
+	int fd;
+	char *out;
+};
+
+static int squeeze_on(struct squeezer *q, const void *data, size_t len, ZSTD_EndDirective how)
+{
+	ZSTD_inBuffer in = { data, len, 0 };
+	size_t left;
+
+	do {
+		ZSTD_outBuffer out = { q->out, CHUNK, 0 };
+
+		left = ZSTD_compressStream2(q->z, &out, &in, how);
+		if (ZSTD_isError(left)) {
+			errno = ENOMEM;
+			return -1;
+		}
+		if (kache_write_all(q->fd, q->out, out.pos))
+			return -1;
+	} while (how == ZSTD_e_end ? left != 0 : in.pos < in.size);
+	return 0;
+}
+
+static la_ssize_t take_tar(struct archive *a, void *arg, const void *data, size_t len)
+{
+	if (!squeeze_on(arg, data, len, ZSTD_e_continue))
+		return (la_ssize_t)len;
+	archive_set_error(a, errno, "%s", strerror(errno));
+	return -1;
+}
+
+static bool set_up_squeezer(struct squeezer *q, unsigned level, uint64_t size, int fd)
+{
+	int window = WINDOW_LEAST;
+
+	while (window < KACHE_PACK_WINDOW_LOG && (uint64_t)1 << window < size)
+		window++;
+	*q = (struct squeezer){ .z = ZSTD_createCCtx(), .fd = fd, .out = kache_alloc(CHUNK) };
+	return q->z && !ZSTD_isError(ZSTD_CCtx_setParameter(q->z, ZSTD_c_compressionLevel, (int)level)) &&
+	       !ZSTD_isError(ZSTD_CCtx_setParameter(q->z, ZSTD_c_windowLog, window)) &&
+	       (window <= WINDOW_LEAST || !ZSTD_isError(ZSTD_CCtx_setParameter(q->z, ZSTD_c_enableLongDistanceMatching, 1)));
+}
+
+static struct archive *start_writing(struct squeezer *q, struct kache_error *err)
 {
 	struct archive *a = archive_write_new();
-	char number[12];
 
-	snprintf(number, sizeof number, "%u", level);
-	if (a && archive_write_set_format_pax_restricted(a) == ARCHIVE_OK && archive_write_add_filter_zstd(a) == ARCHIVE_OK &&
-	    archive_write_set_filter_option(a, "zstd", "compression-level", number) == ARCHIVE_OK &&
-	    archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK && archive_write_open_fd(a, fd) == ARCHIVE_OK)
+	if (a && archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
+	    archive_write_set_bytes_per_block(a, CHUNK) == ARCHIVE_OK && archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
+	    archive_write_open(a, q, NULL, take_tar, NULL) == ARCHIVE_OK)
 		return a;
 	kache_fail(err, KACHE_E_IO, "pack: %s", a ? archive_error_string(a) : "out of memory");
 	archive_write_free(a);
 	return NULL;
 }
 
-int kache_pack_write(const struct kache_pack_source *src, unsigned level, int fd, struct kache_error *err)
+static int by_size(const void *x, const void *y)
 {
-	KACHE_AUTO_FREE char *chunk = NULL;
-	struct archive *a = start_writing(level, fd, err);
-	int rc;
+	const struct kache_pack_blob *a = x, *b = y;
 
-	if (!a)
-		return KACHE_E_IO;
-	chunk = kache_alloc(CHUNK);
-	rc = put_header(a, "meta.json", src->meta_len, err);
+	return a->size != b->size ? (a->size > b->size) - (a->size < b->size) : memcmp(&a->hash, &b->hash, sizeof a->hash);
+}
+
+static int write_members(struct archive *a, const struct kache_pack_source *src, struct kache_error *err)
+{
+	struct kache_pack_blob *blobs = kache_calloc(src->n_blobs + 1, sizeof *blobs);
+	char *chunk = kache_alloc(CHUNK);
+	int rc = put_header(a, "meta.json", src->meta_len, err);
+
+	/* The smaller ones first: an rmeta before its rlib. */
+	if (src->n_blobs)
+		memcpy(blobs, src->blobs, src->n_blobs * sizeof *blobs);
+	qsort(blobs, src->n_blobs, sizeof *blobs, by_size);
 	if (!rc)
 		rc = put_bytes(a, src->meta, src->meta_len, err);
 	for (size_t i = 0; i < src->n_blobs && !rc; i++)
-		rc = put_blob(a, src, &src->blobs[i], chunk, err);
+		rc = put_blob(a, src, &blobs[i], chunk, err);
+	free(chunk);
+	free(blobs);
+	return rc;
+}
+
+int kache_pack_write(const struct kache_pack_source *src, unsigned level, int fd, struct kache_error *err)
+{
+	uint64_t size = src->meta_len;
+	struct squeezer q;
+	struct archive *a;
+	int rc;
+
+	for (size_t i = 0; i < src->n_blobs; i++)
+		size += src->blobs[i].size;
+	a = set_up_squeezer(&q, level, size, fd) ? start_writing(&q, err) : NULL;
+	rc = a ? write_members(a, src, err) : kache_fail(err, KACHE_E_IO, "pack: out of memory");
 	if (!rc && archive_write_close(a) != ARCHIVE_OK)
 		rc = kache_fail(err, KACHE_E_IO, "pack: %s", archive_error_string(a));
+	if (!rc && squeeze_on(&q, NULL, 0, ZSTD_e_end))
+		rc = kache_fail_errno(err, "pack");
 	/* After an error this still finishes the file, which nobody wants any more. archive_write_fail would
 	 * prevent it, and leak (libarchive 3.6). */
 	archive_write_free(a);
+	ZSTD_freeCCtx(q.z);
+	free(q.out);
 	return rc;
 }
 
@@ -221,23 +294,26 @@ static int copy_blob(struct reader *r, const struct kache_pack_blob *blob, int f
 {
 	struct kache_hasher hasher;
 	struct kache_hash found;
+	const void *data;
 	uint64_t got = 0;
+	la_int64_t at;
+	size_t n;
+	int rc;
 
 	kache_hasher_init(&hasher);
-	for (;;) {
-		la_ssize_t n = archive_read_data(r->a, r->chunk, CHUNK);
-
-		if (n < 0)
-			return broken(r);
-		if (!n)
-			break;
-		if ((uint64_t)n > blob->size - got)
+	while (!(rc = archive_read_data_block(r->a, &data, &n, &at))) {
+		/* In one piece, without a hole: a pack has no sparse members. */
+		if (at < 0 || (uint64_t)at != got)
+			return bad(r, "a member that is not a plain file");
+		if (n > blob->size - got)
 			return bad(r, "a blob is larger than meta.json says");
-		got += (uint64_t)n;
-		kache_hasher_add(&hasher, r->chunk, (size_t)n);
-		if (kache_write_all(fd, r->chunk, (size_t)n))
+		got += n;
+		kache_hasher_add(&hasher, data, n);
+		if (kache_write_all(fd, data, n))
 			return kache_fail_errno(r->err, "pack: writing a blob");
 	}
+	if (rc != ARCHIVE_EOF)
+		return broken(r);
 	if (got != blob->size)
 		return bad(r, "a blob is shorter than meta.json says");
 	kache_hasher_end(&hasher, &found);
@@ -287,16 +363,33 @@ static int read_all(struct reader *r)
 	return KACHE_OK;
 }
 
-int kache_pack_read(int fd, const struct kache_pack_sink *sink, struct kache_error *err)
+struct input {
+	kache_pack_more *more;
+	void *arg;
+};
+
+static la_ssize_t next_piece(struct archive *a, void *arg, const void **data)
+{
+	struct input *in = arg;
+	size_t len = 0;
+
+	*data = NULL;
+	if (!in->more(in->arg, data, &len))
+		return (la_ssize_t)len;
+	archive_set_error(a, EIO, "it does not go on");
+	return -1;
+}
+
+int kache_pack_read_tar(kache_pack_more *more, void *arg, const struct kache_pack_sink *sink, struct kache_error *err)
 {
 	struct reader r = { .a = archive_read_new(), .sink = sink, .err = err };
+	struct input in = { more, arg };
 	int rc;
 
 	if (!r.a)
 		return kache_fail(err, KACHE_E_IO, "pack: out of memory");
 	r.chunk = kache_alloc(CHUNK);
-	if (archive_read_support_filter_zstd(r.a) != ARCHIVE_OK || archive_read_support_format_tar(r.a) != ARCHIVE_OK ||
-	    archive_read_open_fd(r.a, fd, CHUNK) != ARCHIVE_OK)
+	if (archive_read_support_format_tar(r.a) != ARCHIVE_OK || archive_read_open(r.a, &in, NULL, next_piece, NULL) != ARCHIVE_OK)
 		rc = broken(&r);
 	else
 		rc = read_all(&r);

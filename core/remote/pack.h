@@ -16,6 +16,7 @@
 
 #define KACHE_PACK_META_MAX  (64u << 20)	/* bytes of meta.json */
 #define KACHE_PACK_BLOBS_MAX 4096u
+#define KACHE_PACK_WINDOW_LOG 23	/* 8 MiB: how far back zstd may refer */
 #define KACHE_PACK_SIZE_MAX  ((uint64_t)16 << 30)	/* bytes of all blobs of a pack */
 
 struct kache_pack_blob {
@@ -47,9 +48,11 @@ struct kache_pack_sink {
 	void *arg;
 };
 
-/* Reads a pack from fd, which is trusted in nothing: names, types, sizes, hashes, order, repetitions and
+/* The next bytes of a tar, valid until the next call; none at its end. Anything but KACHE_OK ends the reading. */
+typedef int kache_pack_more(void *arg, const void **data, size_t *len);
+/* Reads the tar of a pack, which is trusted in nothing: names, types, sizes, hashes, order, repetitions and
  * completeness are checked. What was handed to `end` before a failure stays with the caller.
- * KACHE_E_CORRUPT, KACHE_E_TOOBIG, KACHE_E_IO, or what a callback returned. */
-int kache_pack_read(int fd, const struct kache_pack_sink *sink, struct kache_error *err);
+ * KACHE_E_CORRUPT, KACHE_E_TOOBIG, KACHE_E_IO, or what a callback of the sink returned. unpack.h decompresses. */
+int kache_pack_read_tar(kache_pack_more *more, void *arg, const struct kache_pack_sink *sink, struct kache_error *err);
 
 #endif

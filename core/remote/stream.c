@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { BELIEVED = 4 << 20 };	/* bytes that are made room for on the word of a server */
+
 static int file_read(struct kb_source *kb, void *buf, size_t len, size_t *got)
 {
 	ssize_t n;
@@ -87,8 +89,14 @@ void kache_file_sink_init(struct kache_file_sink *s, int fd, uint64_t limit)
 
 static int mem_begin(struct kb_sink *kb, uint64_t size)
 {
-	kache_buf_reset(((struct kache_mem_sink *)kb)->out);
-	return size > kb->limit ? KB_E_CORRUPT : KB_OK;
+	struct kache_buf *out = ((struct kache_mem_sink *)kb)->out;
+
+	kache_buf_reset(out);
+	if (size > kb->limit)
+		return KB_E_CORRUPT;
+	if (size && size <= BELIEVED)
+		kache_buf_reserve(out, (size_t)size);
+	return KB_OK;
 }
 
 static int mem_write(struct kb_sink *kb, const void *buf, size_t len)

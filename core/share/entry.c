@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "remote/pack.h"
 #include "remote/stream.h"
+#include "share/import.h"
 #include "store/entry-json.h"
 
 #include <errno.h>
@@ -53,8 +54,7 @@ static int nameless_file(struct kache_share *s, struct kache_error *err)
 
 /* ---- push ---- */
 
-/* The distinct blobs of an entry; fresh memory. */
-static struct kache_pack_blob *blobs_of(const struct kache_entry *e, size_t *n)
+struct kache_pack_blob *kache_share_blobs(const struct kache_entry *e, size_t *n)
 {
 	struct kache_pack_blob *blobs = kache_calloc(e->n_outputs + 1, sizeof *blobs);
 
@@ -89,7 +89,7 @@ static int make_pack(struct kache_share *s, const struct kache_entry *e, int fd,
 {
 	KACHE_AUTO_BUF struct kache_buf meta = KACHE_BUF_INIT;
 	struct kache_pack_source src = { .open = open_blob, .arg = s };
-	struct kache_pack_blob *blobs = blobs_of(e, &src.n_blobs);
+	struct kache_pack_blob *blobs = kache_share_blobs(e, &src.n_blobs);
 	int rc;
 
 	kache_entry_to_json(e, &meta);
@@ -145,111 +145,6 @@ enum kache_share_result kache_share_push(struct kache_share *s, const char *fold
 
 /* ---- pull ---- */
 
-struct import {
-	struct kache_share *s;
-	const struct kache_hash *result;
-	struct kache_entry e;
-	struct kache_pack_blob *blobs;
-	char **temps;			/* beside blobs: a file in the store's tmp/, or NULL */
-	size_t n;
-};
-
-static int take_meta(void *arg, const char *meta, size_t len, struct kache_pack_blob **blobs, size_t *n,
-		     struct kache_error *err)
-{
-	struct import *im = arg;
-	int rc = kache_entry_from_json(meta, len, &im->e, err);
-
-	if (rc)
-		return rc;
-	if (!kache_hash_eq(&im->e.key, im->result))
-		return kache_fail(err, KACHE_E_CORRUPT, "meta.json is of another entry than the pack's name");
-	*blobs = blobs_of(&im->e, n);
-	for (size_t i = 0; i < im->e.n_outputs; i++) {		/* one blob, two sizes? */
-		const struct kache_output *o = &im->e.outputs[i];
-
-		for (size_t k = 0; k < *n; k++)
-			if (o->role != KACHE_ROLE_DEPINFO && kache_hash_eq(&o->blob, &(*blobs)[k].hash) &&
-			    o->size != (*blobs)[k].size)
-				return kache_fail(err, KACHE_E_CORRUPT, "meta.json gives one blob two sizes");
-	}
-	im->n = *n;
-	im->blobs = kache_calloc(*n + 1, sizeof *im->blobs);
-	memcpy(im->blobs, *blobs, *n * sizeof *im->blobs);
-	im->temps = kache_calloc(*n + 1, sizeof *im->temps);
-	return KACHE_OK;
-}
-
-static int begin_blob(void *arg, const struct kache_pack_blob *blob, int *fd, struct kache_error *err)
-{
-	struct import *im = arg;
-
-	for (size_t i = 0; i < im->n; i++) {
-		if (!kache_hash_eq(&im->blobs[i].hash, &blob->hash))
-			continue;
-		im->temps[i] = kache_store_temp(im->s->store);
-		*fd = open(im->temps[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-		if (*fd < 0 && errno == EEXIST) {	/* litter of a dead process with our number */
-			unlink(im->temps[i]);
-			*fd = open(im->temps[i], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-		}
-		return *fd < 0 ? kache_fail_errno(err, "%s", im->temps[i]) : KACHE_OK;
-	}
-	return kache_fail(err, KACHE_E_CORRUPT, "a blob that was not announced");
-}
-
-static int end_blob(void *arg, const struct kache_pack_blob *blob, struct kache_error *err)
-{
-	(void)arg;
-	(void)blob;
-	(void)err;
-	return KACHE_OK;	/* it stays in tmp/ until the whole pack has been seen */
-}
-
-static bool is_program(const struct kache_entry *e, const struct kache_hash *blob)
-{
-	for (size_t i = 0; i < e->n_outputs; i++)
-		if (e->outputs[i].role != KACHE_ROLE_DEPINFO && kache_hash_eq(&e->outputs[i].blob, blob) &&
-		    e->outputs[i].mode & 0100)
-			return true;
-	return false;
-}
-
-/* Everything has been checked: blobs first, then the entry that needs them. */
-static int keep(struct import *im, struct kache_error *err)
-{
-	struct kache_store *store = im->s->store;
-
-	for (size_t i = 0; i < im->n; i++) {
-		int rc = kache_blob_put_temp(store, im->temps[i], is_program(&im->e, &im->blobs[i].hash), &im->blobs[i].hash, err);
-
-		free(im->temps[i]);
-		im->temps[i] = NULL;
-		if (rc)
-			return rc;
-	}
-	return kache_entry_put(store, &im->e, err);
-}
-
-static int import(struct kache_share *s, const struct kache_hash *result, int fd, struct kache_error *err)
-{
-	struct import im = { .s = s, .result = result };
-	const struct kache_pack_sink sink = { .meta = take_meta, .begin = begin_blob, .end = end_blob, .arg = &im };
-	int rc = kache_pack_read(fd, &sink, err);
-
-	if (!rc)
-		rc = keep(&im, err);
-	for (size_t i = 0; i < im.n; i++) {
-		if (im.temps[i])
-			unlink(im.temps[i]);
-		free(im.temps[i]);
-	}
-	free(im.temps);
-	free(im.blobs);
-	kache_entry_release(&im.e);
-	return rc;
-}
-
 /* A damaged pack would stay for ever, since nobody replaces what is there. */
 static void make_room(struct kache_share *s, const char *name)
 {
@@ -266,30 +161,21 @@ enum kache_share_result kache_share_pull(struct kache_share *s, const char *fold
 					 uint64_t size, uint64_t *bytes, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *name = kache_share_pack_key(folder, result);
-	KACHE_AUTO_FD int fd = nameless_file(s, err);
-	struct kache_file_sink sink;
+	struct kache_import *im = kache_import_new(s, result);
 	struct kache_call call;
-	struct stat st;
 	int rc;
 
-	if (fd < 0)
-		return KACHE_SHARE_FAILED;
-	kache_file_sink_init(&sink, fd, KACHE_PACK_SIZE_MAX);
-	sink.progress = s->progress;
 	kache_call_init(&call, kache_share_deadline(s, size), s->cancel_fd);
-	rc = kache_remote_get(s->remote, (struct kb_key){ name, strlen(name) }, &sink.kb, &call);
-	if (rc == KB_MISS)
-		kache_fail(err, KACHE_E_NOENT, "it is no longer there");
-	else if (rc)
-		kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
-	if (rc)
+	rc = kache_remote_get(s->remote, (struct kb_key){ name, strlen(name) }, kache_import_sink(im), &call);
+	if (rc) {
+		kache_import_drop(im);
+		if (rc == KB_MISS)
+			kache_fail(err, KACHE_E_NOENT, "it is no longer there");
+		else
+			kache_fail(err, KACHE_E_REMOTE, "%s", call.err.text);
 		return kache_share_judge(rc);
-	if (fstat(fd, &st) || lseek(fd, 0, SEEK_SET)) {
-		kache_fail_errno(err, "temporary file");
-		return KACHE_SHARE_FAILED;
 	}
-	*bytes += (uint64_t)st.st_size;
-	rc = import(s, result, fd, err);
+	rc = kache_import_keep(im, bytes, err);
 	if (rc == KACHE_E_CORRUPT)
 		make_room(s, name);
 	return rc ? KACHE_SHARE_FAILED : KACHE_SHARE_DONE;

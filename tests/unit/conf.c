@@ -63,7 +63,7 @@ static void defaults(void)
 	is_str(kache_conf_str(c, KACHE_CONF_CACHE_DIR), cache, "the store is below HOME");
 	is_str(kache_conf_origin(c, KACHE_CONF_CACHE_DIR), "default", "by default");
 	is_int(kache_conf_u64(c, KACHE_CONF_MAX_SIZE), 50000000000, "50GB are decimal");
-	is_int(kache_conf_u64(c, KACHE_CONF_COMPRESSION), 3, "a number");
+	is_int(kache_conf_u64(c, KACHE_CONF_COMPRESSION), 1, "a number");
 	is_int(kache_conf_bool(c, KACHE_CONF_EXECUTABLES), true, "a switch");
 	is_str(kache_conf_str(c, KACHE_CONF_LINK), "auto", "a word");
 	ok(!kache_conf_str(c, KACHE_CONF_KEY_SALT), "unset text is NULL");

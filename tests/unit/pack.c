@@ -1,4 +1,4 @@
-/* core/remote/pack and core/store/entry-json: packs come back whole, and hostile ones not at all. */
+/* core/remote/pack and unpack, core/store/entry-json: packs come back whole, and hostile ones not at all. */
 #include "config.h"
 #include "tap.h"
 
@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "remote/pack.h"
 #include "remote/squeeze.h"
+#include "remote/unpack.h"
 #include "store/entry-json.h"
 
 #include <archive.h>
@@ -15,6 +16,7 @@
 #include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zstd.h>
 
 static char *dir;
 
@@ -92,14 +94,21 @@ static int end_blob(void *arg, const struct kache_pack_blob *blob, struct kache_
 	return 0;
 }
 
+static size_t step = 64 << 10;		/* bytes that come at once */
+
 static int read_pack(struct world *w, int fd, struct kache_error *err)
 {
 	const struct kache_pack_sink sink = { take_meta, begin_blob, end_blob, w };
+	struct kache_unpack *u = kache_unpack_new(&sink);
+	char *buf = malloc(step);
+	ssize_t n;
 
 	w->begun = w->ended = w->metas = 0;
 	err->text[0] = '\0';
-	lseek(fd, 0, SEEK_SET);
-	return kache_pack_read(fd, &sink, err);
+	for (off_t at = 0; (n = pread(fd, buf, step, at)) > 0; at += n)
+		kache_unpack_add(u, buf, (size_t)n);
+	free(buf);
+	return kache_unpack_end(u, err);
 }
 
 static int write_pack(struct world *w, struct kache_error *err)
@@ -124,7 +133,10 @@ static void test_round(void)
 	add(&w, "third");
 	fd = write_pack(&w, &err);
 	again = write_pack(&w, &err);
-	is_int(read_pack(&w, fd, &err), 0, "and read");
+	step = 1;
+	is_int(read_pack(&w, fd, &err), 0, "and read, byte for byte");
+	step = 64 << 10;
+	is_int(read_pack(&w, fd, &err), 0, "or at once");
 	ok(w.metas == 1 && w.begun == 3 && w.ended == 3, "with every blob");
 	is_str(w.meta, "{\"m\":1}", "and meta.json");
 	fstat(fd, &a);
@@ -146,6 +158,97 @@ static void test_round(void)
 		}
 	}
 	ok(1, "cut short anywhere it is refused: %s", err.text);
+	close(fd);
+}
+
+static char *text(size_t len, unsigned seed)
+{
+	char *p = malloc(len + 1);
+
+	for (size_t i = 0; i < len; i++) {
+		seed = seed * 1103515245u + 12345u;
+		p[i] = (char)('!' + (seed >> 16) % 90);
+	}
+	p[len] = '\0';
+	return p;
+}
+
+/* Larger than everything that lies between the two threads, and one that has the other's content in it. */
+static void test_large(void)
+{
+	struct world w = { .n = 0 };
+	struct kache_error err;
+	char *rmeta = text(3 << 20, 1), *rest = text(2 << 20, 2), *rlib = kache_asprintf("!<arch>%s%s", rmeta, rest);
+	struct stat st;
+	int fd;
+
+	add(&w, rlib);
+	add(&w, rmeta);
+	fd = write_pack(&w, &err);
+	fstat(fd, &st);
+	ok(st.st_size < 5 << 20, "what an rlib has of its rmeta is there once (%lld bytes)", (long long)st.st_size);
+	for (step = 1000; step < 100000000; step *= 100)
+		ok(!read_pack(&w, fd, &err) && w.ended == 2, "in pieces of %zu bytes", step);
+	step = 64 << 10;
+	w.announced = 1;
+	ok(read_pack(&w, fd, &err) == KACHE_E_CORRUPT, "a reader that has had enough in the middle: %s", err.text);
+	w.announced = 2;
+	ok(pwrite(fd, "garbage", 7, 2 << 20) == 7 && read_pack(&w, fd, &err) == KACHE_E_CORRUPT, "damage in the middle: %s", err.text);
+	ok(pwrite(fd, "garbage", 7, st.st_size) == 7 && read_pack(&w, fd, &err) < 0, "and behind it");
+	for (int i = 0; i < 100; i++) {		/* whoever of the two is further */
+		const struct kache_pack_sink sink = { take_meta, begin_blob, end_blob, &w };
+		struct kache_unpack *u = kache_unpack_new(&sink);
+		char buf[5000];
+
+		for (off_t at = 0; at < i * 5000; at += 5000)
+			if (pread(fd, buf, sizeof buf, at) == sizeof buf)
+				kache_unpack_add(u, buf, sizeof buf);
+		kache_unpack_drop(u);
+	}
+	ok(1, "given up anywhere");
+	close(fd);
+	free(rmeta);
+	free(rest);
+	free(rlib);
+}
+
+/* Where the tar ends with what lies between the two threads, and around that. */
+static void test_edges(void)
+{
+	int failed = 0;
+
+	for (size_t size = (256 << 10) - 10 * 512; size < (256 << 10) + 10 * 512; size += 512) {
+		struct world w = { .n = 0 };
+		struct kache_pack_source src = { .meta = "{}", .meta_len = 2, .blobs = w.blobs, .n_blobs = 1, .open = open_blob, .arg = &w };
+		struct kache_error err;
+		char *data = text(size, 3);
+		int fd = temp_fd("", 0);
+
+		add(&w, data);
+		failed += kache_pack_write(&src, 1, fd, &err) || read_pack(&w, fd, &err);
+		close(fd);
+		free(data);
+	}
+	is_int(failed, 0, "packs of every length around 256 KiB");
+}
+
+/* A frame that wants more memory for its window than a pack needs. */
+static void test_window(void)
+{
+	struct world w = { .n = 0 };
+	struct kache_error err;
+	ZSTD_CCtx *z = ZSTD_createCCtx();
+	char in[100] = "x", out[1000];
+	ZSTD_outBuffer o = { out, sizeof out, 0 };
+	ZSTD_inBuffer i = { in, sizeof in, 0 };
+	int fd;
+
+	ZSTD_CCtx_setParameter(z, ZSTD_c_windowLog, KACHE_PACK_WINDOW_LOG + 1);
+	ZSTD_compressStream2(z, &o, &i, ZSTD_e_flush);
+	ZSTD_compressStream2(z, &o, &i, ZSTD_e_end);
+	ZSTD_freeCCtx(z);
+	fd = temp_fd(out, o.pos);
+	ok(read_pack(&w, fd, &err) == KACHE_E_CORRUPT && strstr(err.text, "not a compressed tar"), "a window of 16 MiB");
 	close(fd);
 }
 
@@ -420,6 +523,9 @@ int main(void)
 {
 	dir = tap_dir();
 	test_round();
+	test_large();
+	test_edges();
+	test_window();
 	test_lying_store();
 	test_hostile();
 	test_meta();
