@@ -167,9 +167,9 @@ static int of_curl(const struct kb_host *host, struct http_exchange *x, CURLcode
 	return host->fail(call, KB_E_TRANSIENT, "%s: %s", who, curl_easy_strerror(result));
 }
 
-int http_classify(const struct kb_host *host, struct http_exchange *x, int rc, int result, struct kb_call *call)
+/* It has nothing to do with what the server said. */
+static int of_us(const struct kb_host *host, struct http_exchange *x, int rc, struct kb_call *call)
 {
-	const char *after, *length;
 	char who[128];
 
 	authority(x->r->url, who);
@@ -183,8 +183,15 @@ int http_classify(const struct kb_host *host, struct http_exchange *x, int rc, i
 		return host->fail(call, KB_E_LOCAL, "the source can't be read, or is shorter than its size");
 	if (x->sink_rc == KB_E_CORRUPT)
 		return host->fail(call, KB_E_CORRUPT, "%s: sends more than is acceptable", who);
-	if (x->sink_rc)
-		return host->fail(call, x->sink_rc, "the object can't be written");
+	return host->fail(call, x->sink_rc, "the object can't be written");
+}
+
+int http_classify(const struct kb_host *host, struct http_exchange *x, int rc, int result, struct kb_call *call)
+{
+	const char *after, *length;
+
+	if (rc || x->source_failed || x->sink_rc)
+		return of_us(host, x, rc, call);
 	after = http_reply_header(x->reply, "retry-after");
 	length = http_reply_header(x->reply, "content-length");
 	x->reply->retry_after_ms = after ? http_retry_after(after, time(NULL)) : 0;

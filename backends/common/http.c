@@ -25,6 +25,7 @@ struct pair {
 	CURL *easy;
 	CURLM *multi;
 	int socket;			/* opened last and not closed yet, or -1 */
+	bool direct;			/* set to use no proxy */
 	bool prepared;			/* has what all requests of the handle have in common, and no new connection since */
 	struct pair *next;
 };
@@ -352,7 +353,7 @@ static void set_body(CURL *c, struct http_exchange *x)
 		curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
 		curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, (long)(x->size > UP_BUFFER_LEAST ? UP_BUFFER : UP_BUFFER_LEAST));
 	}
-	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->method);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, body || strcmp(r->method, "GET") ? r->method : NULL);
 }
 
 /* Where connections come from and go to. */
@@ -393,6 +394,7 @@ static void prepare(const struct http *h, struct pair *p)
 	set_connection(c, h, p);
 	set_tls(c, &h->s);
 	p->prepared = true;
+	p->direct = false;
 }
 
 static void set_up(const struct http *h, struct pair *p, struct http_exchange *x, struct curl_slist *headers, long ms)
@@ -408,7 +410,9 @@ static void set_up(const struct http *h, struct pair *p, struct http_exchange *x
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, x->error);
-	curl_easy_setopt(c, CURLOPT_NOPROXY, direct ? "*" : NULL);
+	if (direct != p->direct)
+		curl_easy_setopt(c, CURLOPT_NOPROXY, direct ? "*" : NULL);
+	p->direct = direct;
 	set_body(c, x);
 }
 
