@@ -79,6 +79,17 @@ static int readable(const struct kb_host *host, struct kb_call *call, const char
 	return host->fail(call, KB_E_CONFIG, "%s: %s can't be read: %s", what, file, strerror(errno));
 }
 
+/* As libcurl reads it for our two protocols. It would look with every request. */
+static bool proxy_is_set(void)
+{
+	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (getenv(names[i]))
+			return true;
+	return false;
+}
+
 int http_open(const struct kb_host *host, const struct http_settings *s, struct kb_call *call, struct http **out)
 {
 	const char *ca = s->ca_file ? s->ca_file : getenv("SSL_CERT_FILE");
@@ -104,6 +115,7 @@ int http_open(const struct kb_host *host, const struct http_settings *s, struct 
 	h->s.client_cert = copy(s->client_cert);
 	h->s.client_key = copy(s->client_key);
 	h->s.unix_socket = copy(s->unix_socket);
+	h->s.no_proxy = s->no_proxy || s->unix_socket || !proxy_is_set();
 	if (!h->s.connect_timeout_ms)
 		h->s.connect_timeout_ms = CONNECT_MS;
 	if (!h->s.max_connections)
@@ -399,7 +411,7 @@ static void prepare(const struct http *h, struct pair *p)
 
 static void set_up(const struct http *h, struct pair *p, struct http_exchange *x, struct curl_slist *headers, long ms)
 {
-	bool direct = h->s.no_proxy || x->r->direct || h->s.unix_socket;
+	bool direct = h->s.no_proxy || x->r->direct;
 	CURL *c = p->easy;
 
 	if (!p->prepared)

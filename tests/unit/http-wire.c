@@ -572,6 +572,30 @@ static void test_listings(void)
 	base[n] = '\0';
 }
 
+/* Our server as the proxy for a host that does not exist. */
+static void test_proxy(void)
+{
+	const struct http_settings none = { .connect_timeout_ms = 1000 };
+	struct http_request r = { .method = "GET", .url = "http://any.invalid/x" };
+	struct http_reply reply;
+	struct http *h;
+
+	setenv("http_proxy", base, 1);
+	is_int(http_open(&test_host, &none, CALL, &h), KB_OK, "an engine with a proxy in the environment");
+	begin(fine);
+	is_int(http_perform(h, &r, &reply, CALL), KB_OK, "asks it");
+	is_str(seen, "GET http://any.invalid/x\n", "for the whole URL");
+	http_reply_release(&reply);
+	r.direct = true;
+	ok(http_perform(h, &r, &reply, CALL) < 0, "but not for a request that is to be direct");
+	http_reply_release(&reply);
+	r.direct = false;
+	is_int(http_perform(h, &r, &reply, CALL), KB_OK, "and again for the next");
+	http_reply_release(&reply);
+	http_close(h);
+	unsetenv("http_proxy");
+}
+
 int main(void)
 {
 	const struct http_settings s = { .no_proxy = true };
@@ -588,6 +612,7 @@ int main(void)
 	test_giving_up();
 	test_name_server();
 	http_close(engine);
+	test_proxy();
 	setenv("no_proxy", "*", 1);
 	test_redirects();
 	test_listings();
