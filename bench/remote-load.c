@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "remote/remote.h"
 #include "remote/stream.h"
 
@@ -83,6 +84,7 @@ static void *work(void *arg)
 {
 	unsigned i;
 
+	kache_thread_bulk();		/* as the threads of sync and of uploads */
 	connect_first((size_t)arg);
 	while ((i = atomic_fetch_add(&next, 1)) < count * passes) {
 		KACHE_AUTO_FREE char *name = kache_asprintf("bench/%s%zu-%u", tag, size, i % count);

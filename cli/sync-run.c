@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "conf/conf.h"
 
 #include <inttypes.h>
@@ -115,6 +116,7 @@ static void *work(void *arg)
 {
 	struct running *r = arg;
 
+	kache_thread_bulk();
 	pthread_mutex_lock(&r->lock);
 	while (r->next < r->end && !*r->stop && !r->totals->gave_up && !r->totals->cancelled) {
 		const struct kache_sync_job *j = &r->plan->jobs[r->next++];

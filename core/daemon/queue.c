@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/queue-file.h"
 
 #include <dirent.h>
@@ -276,6 +277,7 @@ static void upload(struct record *r)
 
 static void *uploader(void *arg)
 {
+	kache_thread_bulk();
 	pthread_mutex_lock(&lock);
 	while (!stopping) {
 		uint64_t now = kache_now_mono(), when = 0;

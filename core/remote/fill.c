@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/path.h"
+#include "base/thread.h"
 #include "remote/stream.h"
 
 #include <errno.h>
@@ -104,6 +105,7 @@ static void *run(void *arg)
 {
 	struct kache_fill *f = arg;
 
+	kache_thread_bulk();
 	pthread_mutex_lock(&f->lock);
 	while (!f->stop || f->first) {
 		if (!f->first) {

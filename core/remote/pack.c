@@ -132,7 +132,8 @@ static struct archive *start_writing(struct squeezer *q, struct kache_error *err
 	struct archive *a = archive_write_new();
 
 	if (a && archive_write_set_format_pax_restricted(a) == ARCHIVE_OK &&
-	    archive_write_set_bytes_per_block(a, CHUNK) == ARCHIVE_OK && archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
+	    archive_write_set_bytes_per_block(a, CHUNK) == ARCHIVE_OK &&
+	    archive_write_set_bytes_in_last_block(a, 1) == ARCHIVE_OK &&
 	    archive_write_open(a, q, NULL, take_tar, NULL) == ARCHIVE_OK)
 		return a;
 	kache_fail(err, KACHE_E_IO, "pack: %s", a ? archive_error_string(a) : "out of memory");
