@@ -49,6 +49,55 @@ fails THREAD_AT_ENTRY 'its entry opens nothing and starts nothing'
 fails CHANGES_UMASK 'umask, working directory'
 fails CLAIMS_MORE 'claims nothing that the module does not'
 
+# ---- with a server, and the kit's proxy before it: these mostly wait, and so run side by side ----
+net=$srcdir/tests/conform/broken-net.c
+"$CC" -DSERVER -I"$srcdir/include" -pthread -o "$T/server" "$net" && mkfifo "$T/alive"
+ok $? "the server compiles"
+"$T/server" < "$T/alive" > "$T/port" &
+exec 9> "$T/alive"
+for ((i = 0; i < 200; i++)); do test -s "$T/port" && break; sleep 0.05; done
+server=127.0.0.1:$(cat "$T/port")
+# network BUG GROUP: the kit's output in $T/net-BUG.out, its status at the end of that
+network() {
+	mkdir -p "$T/net-$1"
+	"$CC" -shared -fPIC -fvisibility=hidden -I"$srcdir/include" "-DBUG=$1" -o "$T/net-$1/kache-broken.so" "$net" &&
+		timeout 300 "$kit" "$T/net-$1/kache-broken.so" -o url=broken://%proxy% --proxy "$server" --quick --group "$2" 9>&-
+	echo "status $?"
+}
+# found BUG POINT…
+found() {
+	local bug=$1 point
+	shift
+	for point; do
+		if test "$(tail -n 1 "$T/net-$bug.out")" = "status 1" && grep -Eq "^not ok [0-9]+ - .*($point)" "$T/net-$bug.out"; then
+			ok 0 "$bug is found out: $point"
+		else
+			ok 1 "$bug is found out: $point"
+			grep -E '^not ok|^status' "$T/net-$bug.out" | head -n 5 | sed 's/^/# /'
+		fi
+	done
+}
+bugs="FORGETS_TIME FORGETS_CANCEL BLAMES_USER TAKES_SHORT TAKES_GARBAGE NEVER_AGAIN BELIEVES_ITSELF NO_SECOND_TRY LEAKS WAITS_FOR_OPEN"
+running=
+for bug in NONE $bugs; do network "$bug" faults > "$T/net-$bug.out" 2>&1 & running="$running $!"; done
+network INHERITS ops > "$T/net-INHERITS.out" 2>&1 & running="$running $!"
+# shellcheck disable=SC2086
+wait $running
+is "$(grep -a '^not ok' "$T/net-NONE.out"; tail -n 1 "$T/net-NONE.out")" "status 0" "a good backend passes with a server that misbehaves"
+found FORGETS_TIME 'says nothing: get' 'says nothing: put' 'stalls in the middle of an answer: get' 'one byte a second: get' 'stops reading in the middle of an object: put'
+found FORGETS_CANCEL 'a call that waits for a silent server can be cancelled'
+found BLAMES_USER 'refuses connections: get' 'refuses connections: put' 'is reset in the middle of an answer: get' 'ends in the middle of an answer: get' 'is reset in the middle of an object: put' 'ends in the middle of an object: put'
+found TAKES_SHORT 'is reset in the middle of an answer: get' 'ends in the middle of an answer: get'
+found TAKES_GARBAGE 'garbage in place of an answer: get' 'garbage in place of an answer: put'
+found NEVER_AGAIN 'afterwards the handle serves again'
+found BELIEVES_ITSELF 'is reset in the middle of an object: put' 'ends in the middle of an object: put'
+found NO_SECOND_TRY 'connections that end while nobody uses them do no harm'
+found LEAKS 'after 60 faults: no descriptors'
+found WAITS_FOR_OPEN 'open ends in time without a server'
+found INHERITS 'its connections are close-on-exec'
+exec 9>&-		# which ends the server
+wait
+
 # its own arguments
 "$kit" > "$T/out" 2>&1; is $? 2 "no module is a usage error"
 "$kit" "$T/good/kache-broken.so" -o nonsense > "$T/out" 2>&1; is $? 2 "so is an option without a value"
