@@ -67,7 +67,7 @@ static bool is_secret(const char *name, size_t len)
 static void show_url(struct kache_buf *b, const char *url)
 {
 	const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
-	const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+	const char *at = memrchr(host, '@', strcspn(host, "?"));	/* a password may have slashes */
 	size_t user = strcspn(host, ":");
 
 	if (at && host + user < at) {

@@ -1,4 +1,5 @@
-/* RFC 3986: scheme ":" rest [ "?" query ] [ "#" fragment ]. */
+/* RFC 3986: scheme ":" rest [ "?" query ]. A "#" begins no fragment here, as remotes have no parts: it is mostly one of a
+ * password, the rest of which would otherwise count as a fragment, and the beginning as something that may be shown. */
 #include "config.h"
 #include "remote/url.h"
 
@@ -57,12 +58,14 @@ static int add_params(struct kache_url *u, const char *query, const char *end, s
 int kache_url_parse(const char *text, struct kache_url *out, struct kache_error *err)
 {
 	size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
-	const char *end = text + strcspn(text, "#"), *query = memchr(text, '?', (size_t)(end - text));
+	const char *end = text + strlen(text), *query = strchr(text, '?');
 	int rc = KACHE_OK;
 
 	*out = (struct kache_url){ 0 };
 	if (!len || text[len] != ':' || digit((unsigned char)text[0]) == text[0] - '0')
 		return kache_fail(err, KACHE_E_INVALID, "not a URL: it has no scheme, as in file:///path");
+	if (strchr(text, '#'))
+		return kache_fail(err, KACHE_E_INVALID, "the URL has a '#', which is written %%23 there");
 	out->scheme = kache_strndup(text, len);
 	for (char *p = out->scheme; *p; p++)
 		if (*p >= 'A' && *p <= 'Z')
@@ -90,13 +93,11 @@ void kache_url_release(struct kache_url *u)
 char *kache_url_show(const struct kache_url *u)
 {
 	const char *host = strstr(u->base, "://"), *at, *colon;
-	size_t authority;
 
 	if (!host)
 		return kache_strdup(u->base);
 	host += 3;
-	authority = strcspn(host, "/");
-	at = memrchr(host, '@', authority);
+	at = strrchr(host, '@');	/* also behind a slash: it may be one of the password */
 	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
 	if (!colon)
 		return kache_strdup(u->base);

@@ -8,7 +8,7 @@
 
 struct kache_url {
 	char *scheme;		/* lower case */
-	char *base;		/* the URL without query and fragment */
+	char *base;		/* the URL without query */
 	struct kache_url_param {
 		char *key, *value;	/* percent-decoded */
 	} *params;

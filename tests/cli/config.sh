@@ -186,7 +186,7 @@ unset KACHE_REDIS
 cat > "$user" <<'EOF'
 [[cache.remotes]]
 name = "near"
-url = "redis://me:pw@h"
+url = "redis://me:p/w@h"
 password = "x"
 timeout = "500ms"
 [[cache.remotes]]
