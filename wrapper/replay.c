@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/path.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,11 +79,8 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			r[i].link = may_link(c, e, o);
 		}
 	}
-	if (!rc) {
+	if (!rc)
 		rc = kache_restore_all(c->store, r, e->n_outputs, policy);
-		if (rc == KACHE_E_IO && errno == ENOENT && !kache_mkdirs(c->args.out_dir, 0777))
-			rc = kache_restore_all(c->store, r, e->n_outputs, policy);
-	}
 	for (size_t i = 0; i < e->n_outputs && !rc; i++) {
 		c->event.bytes += r[i].output->size;
 		*(r[i].linked ? &c->event.linked_bytes : &c->event.copied_bytes) += r[i].output->size;

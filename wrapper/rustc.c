@@ -219,9 +219,8 @@ static bool width_fits(const struct kache_call *c, const struct kache_entry *e)
 {
 	unsigned then = e->width ? e->width : 140, now = c->args.width ? c->args.width : 140;
 
-	if (then == now || !memmem(e->err, e->err_len, "\"rendered\":\"", 12))
-		return true;
-	return false;
+	/* Messages in JSON for cargo may have no text that was laid out. */
+	return then == now || !e->err_len || (e->err[0] == '{' && !memmem(e->err, e->err_len, "\"rendered\":\"", 12));
 }
 
 /* Puts an entry's outputs in place and ends the process. Returns only if that can't be done. */

@@ -153,6 +153,8 @@ static void on_codegen(struct kache_rust_args *a, const char *value, size_t at, 
 		set(&a->extra_filename, arg);
 	else if (!strcmp(name, "metadata"))
 		set(&a->metadata, arg);
+	else if (!strcmp(name, "codegen-units"))
+		a->many_units = strcmp(arg, "1") != 0;
 	a->remap_off |= !strcmp(name, "instrument-coverage") && strcmp(arg, "off") && strcmp(arg, "no") && strcmp(arg, "n");
 	a->native_cpu |= !strcmp(arg, "native") && (!strcmp(name, "target-cpu") || !strcmp(name, "tune-cpu"));
 	/* The linker and the profile are only read; every other path may end up in the output as it is. */
@@ -417,6 +419,8 @@ static void judge(struct kache_rust_args *a)
 		decline(a, "explicit-output", "-o -");
 	else if (!a->out_dir && !a->to_stdout)
 		decline(a, "no-out-dir", NULL);
+	else if (a->many_units && a->emit & (KACHE_EMIT_ASM | KACHE_EMIT_LLVM_IR | KACHE_EMIT_LLVM_BC | KACHE_EMIT_OBJ))
+		decline(a, "codegen-units", "--emit leaves a file of each unit");
 	if (!a->emit)
 		a->emit = KACHE_EMIT_LINK;
 	kache_strs_sort(&a->features);

@@ -45,6 +45,7 @@ struct kache_rust_args {
 	char *out_dir;		/* as given; NULL if absent */
 	char *extra_filename, *metadata, *target, *incremental;
 	unsigned emit, crate_types;
+	bool many_units;	/* asked for: not -C codegen-units=1 */
 	bool test, json_artifacts, error_json, explicit_emit;
 	bool remap_off;		/* coverage: real paths are wanted */
 	bool native_cpu;
