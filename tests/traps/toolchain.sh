@@ -1,0 +1,85 @@
+#!/bin/bash
+# Traps: a toolchain that changes below its path, and rustup, which chooses one.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+export KACHE_DAEMON=off
+
+sysroot=$(rustc --print sysroot)
+tc=$T/tc
+# Hard links where that goes: nothing below is changed in place.
+cp -al "$sysroot" "$tc" 2> /dev/null || { rm -rf "$tc"; cp -a "$sysroot" "$tc"; }
+target=$("$tc/bin/rustc" -vV | sed -n 's/^host: //p')
+std=$tc/lib/rustlib/$target/lib
+# other FILE: another content under the same name, of the same size and time, in an inode of its own
+other() {
+	cp -p "$1" "$T/copy" && rm -f "$1" && cp -p "$T/copy" "$1" && chmod u+w "$1" &&
+		python3 - "$1" <<-'END'
+			import os, sys
+			path = sys.argv[1]
+			st = os.stat(path)
+			with open(path, "r+b") as f:
+			    # the last bytes of the file: debugging sections or padding, so that it still works
+			    f.seek(-1, 2)
+			    last = f.read(1)
+			    f.seek(-1, 2)
+			    f.write(bytes([last[0] ^ 1]))
+			os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+		END
+	rm -f "$T/copy"
+}
+echo 'pub fn f() -> u32 { 1 }' > "$T/l.rs"
+# one EXPECT TEXT [VARIABLE=VALUE…]: compiles, with $rustc, and looks at what became of it
+one() {
+	local expect=$1 text=$2 status
+	shift 2
+	mkdir -p "$T/o"
+	(cd "$T" && env "$@" "$KACHE" "$rustc" --crate-name l --crate-type lib --emit=dep-info,metadata,link --out-dir o l.rs) > "$T/log" 2>&1
+	status=$?
+	ev=$(events)
+	test $status = 0 || expect="failed ($(head -n 1 "$T/log"))"
+	is "$(printf '%s\n' "$ev" | cut -d' ' -f1 | head -n 1)" "$expect" "$text"
+}
+
+rustc=$tc/bin/rustc
+events > "$T/ignored"
+one miss "a toolchain"
+one hit "again"
+other "$tc/bin/rustc"
+one miss "its driver's program is replaced"
+one hit "and again"
+other "$(echo "$tc"/lib/librustc_driver-*.so)"
+one miss "the compiler's library is replaced"
+one hit "and again"
+other "$(echo "$std"/libstd-*.rlib)"
+one miss "the standard library is replaced"
+one hit "and again"
+echo x > "$std/libextra-0.rlib"
+one miss "there is one library more"
+rm "$std/libextra-0.rlib"
+one hit "and is not"
+mv "$tc" "$T/moved"
+rustc=$T/moved/bin/rustc
+one hit "the whole toolchain elsewhere"
+ln -s moved "$T/tc"
+rustc=$tc/bin/rustc
+one hit "or by a link"
+
+# rustup's proxy is asked which one it would run; its answer counts, not its own file.
+proxy=$(command -v rustc)
+if command -v rustup > /dev/null && test "$(readlink -f "$proxy")" != "$(readlink -f "$sysroot/bin/rustc")"; then
+	rustc=$proxy
+	one hit "the proxy chooses what the copy was in the beginning"
+	one hit "the other toolchain by RUSTUP_TOOLCHAIN" RUSTUP_TOOLCHAIN="$T/moved"
+	other "$(echo "$T/moved/lib/rustlib/$target/lib"/libcore-*.rlib)"
+	one miss "whose library is replaced" RUSTUP_TOOLCHAIN="$T/moved"
+	one hit "and without the variable"
+	sed -i 's/{ 1 }/{ 2 }/' "$T/l.rs"
+	one miss "another source"
+	printf '[toolchain]\npath = "%s"\n' "$T/moved" > "$T/rust-toolchain.toml"
+	one miss "a file in the directory chooses the other"
+	rm "$T/rust-toolchain.toml"
+	one hit "and is gone"
+else
+	echo "# rustc is no proxy of rustup here: its part is left out"
+fi
+finish
