@@ -120,4 +120,35 @@ echo '// more' >> "$W/b/src/lib.rs"
 trap_is miss b "a comment below, which leaves the crate's hash as it is"
 printf '// above\n%s\n' "$(cat "$W/b/src/lib.rs")" > "$W/b/src/lib.rs"
 trap_is miss b "a comment above, which moves the lines"
+
+# Files that change while the compiler runs: what it has read is no longer what is there when it ends.
+mkdir "$T/edited" && cd "$T/edited" || exit 99
+echo 'extern crate proc_macro; #[proc_macro] pub fn wait(_: proc_macro::TokenStream) -> proc_macro::TokenStream { std::thread::sleep(std::time::Duration::from_millis(1500)); Default::default() }' > p.rs
+rustc --crate-name p --crate-type proc-macro --out-dir . p.rs
+slow() { "$KACHE" rustc --crate-name e --crate-type bin --emit=dep-info,link --out-dir . -C prefer-dynamic --extern p=libp.so e.rs > log 2>&1; }
+# edited TEXT FILE COMMAND: COMMAND edits FILE in the middle of a compile; the next one must give what it has become
+edited() {
+	printf 'p::wait!();\nmod m;\nfn main() { println!("{} {}", m::V, include_str!("t.txt")); }\n' > e.rs
+	printf 'pub const V: u32 = 1;\n' > m.rs
+	printf 1 > t.txt
+	touch -d '2 days ago' e.rs m.rs t.txt
+	rm -rf "$KACHE_CACHE_DIR"
+	slow &
+	sleep 0.6
+	eval "$3"
+	wait $!
+	slow
+	rustc --crate-name e --crate-type bin --out-dir plain -C prefer-dynamic --extern p=libp.so e.rs > log 2>&1
+	is "$(LD_LIBRARY_PATH=$(rustc --print target-libdir) ./e)" "$(LD_LIBRARY_PATH=$(rustc --print target-libdir) ./plain/e)" "edited: $1"
+}
+mkdir -p plain
+edited "a module" m.rs 'printf "pub const V: u32 = 2;\n" > m.rs'
+edited "a module, and its time set back" m.rs 'touch -r m.rs ref; printf "pub const V: u32 = 3;\n" > m.rs; touch -r ref m.rs'
+edited "a module, which another file takes the place of" m.rs 'printf "pub const V: u32 = 4;\n" > new; touch -r m.rs new; mv new m.rs'
+edited "an included text" t.txt 'printf 5 > t.txt'
+edited "the root" e.rs 'sed -i "s/{} {}/{}-{}/" e.rs'
+edited "a module that gets a directory beside it" m.rs 'mkdir -p m; echo "pub const V: u32 = 6;" > m/mod.rs; rm m.rs'
+rm -rf m
+edited "a module that comes and goes" m.rs 'cp -p m.rs was; printf "pub const V: u32 = 7;\n" > m.rs; sleep 0.1; cp -p was m.rs'
+
 finish
