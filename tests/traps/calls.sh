@@ -21,7 +21,8 @@ made() {
 	sed -i -E "s/^(thread '[^']*') \([0-9]+\)/\1/" "$W/$what.err"
 	(cd "$W/o" && files) | sed -E 's,(rustc|rmeta)[A-Za-z0-9]{6}([/ ]),TEMP\2,' | sort > "$W/$what.files"
 }
-# same EXPECT TEXT ARGUMENT…: hit (of the second), pass (never stored), any; -names: without the bytes of files (rustc is
+# same EXPECT TEXT ARGUMENT…: hit (of the second), new (a miss, then a hit), pass (never
+# stored), any; -names: without the bytes of files (rustc is
 # asked for dep-info in any case, and what is asked for is in the crate's hash)
 same() {
 	local expect=$1 text=$2 bad='' ev what
@@ -38,6 +39,7 @@ same() {
 	done
 	case $expect in
 	hit*) test "$(count '^hit ')" -gt 0 || bad="$bad no-hit" ;;
+	new) test "$(printf '%s\n' "$ev" | cut -d' ' -f1 | tr '\n' ' ')" = "miss hit " || bad="$bad not-new" ;;
 	pass) test "$(count '^(hit|miss) ')" = 0 || bad="$bad stored" ;;
 	esac
 	ok "$(test -z "$bad"; echo $?)" "$text"
@@ -176,6 +178,26 @@ for how in in out err all; do
 done
 before=(env RUSTC_LOG=rustc_metadata=info)
 same any "RUSTC_LOG" "${lib[@]}" "$emit"
+before=(env)
+
+# Variables that rustc reads, and those that a user names.
+begin counted
+echo 'pub fn f() {}' > l.rs
+same new "no variable" "${lib[@]}" "$emit" -g
+for v in RUSTC_BOOTSTRAP=1 RUSTC_BOOTSTRAP=l RUSTC_FORCE_RUSTC_VERSION=1.2.3 RUSTC_OVERRIDE_VERSION_STRING=1.2.3 LLVM_OVERRIDE_PRODUCER=x RUST_TARGET_PATH=/none; do
+	before=(env $v)
+	same new "$v" "${lib[@]}" "$emit" -g
+done
+before=(env KACHE_KEY_SALT=s)
+same new "a salt" "${lib[@]}" "$emit" -g
+before=(env KACHE_KEY_ENV=MINE,YOURS MINE=1)
+same new "a variable of the user's choice" "${lib[@]}" "$emit" -g
+before=(env KACHE_KEY_ENV=MINE,YOURS MINE=2)
+same new "its other value" "${lib[@]}" "$emit" -g
+before=(env KACHE_KEY_ENV=MINE,YOURS)
+same new "and none" "${lib[@]}" "$emit" -g
+before=(env MINE=2)
+same hit "which nobody else sees" "${lib[@]}" "$emit" -g
 before=(env)
 
 # Incremental compiles go on where rustc left off.
