@@ -44,7 +44,8 @@ static size_t read_head(int fd, char *buf)
 	return 0;
 }
 
-static void read_body(int fd, const char *head, char *out)
+/* False if it ends too early. */
+static bool read_body(int fd, const char *head, char *out)
 {
 	const char *p = strcasestr(head, "\r\ncontent-length:");
 	size_t len = p ? strtoul(p + 17, NULL, 10) : 0, n = 0;
@@ -55,13 +56,14 @@ static void read_body(int fd, const char *head, char *out)
 		ssize_t got = read(fd, buf, len - n < sizeof buf ? len - n : sizeof buf);
 
 		if (got <= 0)
-			return;
+			return false;
 		if (n + (size_t)got < HEAD_MAX) {
 			memcpy(out + n, buf, (size_t)got);
 			out[n + (size_t)got] = '\0';
 		}
 		n += (size_t)got;
 	}
+	return true;
 }
 
 static void reset(int fd)
@@ -99,9 +101,11 @@ static void *serve(void *arg)
 	while (a.after == KEEP && read_head(fd, head)) {
 		a = take_down(head, mine);
 		if (a.after != EARLY) {
-			read_body(fd, head, text);
+			if (!read_body(fd, head, text))
+				break;
 			pthread_mutex_lock(&lock);
-			memcpy(body, text, HEAD_MAX);
+			if (mine == turn)
+				memcpy(body, text, HEAD_MAX);
 			pthread_mutex_unlock(&lock);
 		}
 		(void)!send(fd, a.bytes, strlen(a.bytes), MSG_NOSIGNAL);
