@@ -204,7 +204,7 @@ void kache_doctor_map(struct kache_doctor *d)
 		wrong = errno == ENOENT ? NULL : strerror(errno);
 	else if (!S_ISREG(st.mode))
 		wrong = "not a regular file";
-	else if (st.size && st.size != (uint64_t)KACHE_MAP_SLOTS * KACHE_MAP_RECORD)
+	else if (st.size && st.size != KACHE_MAP_BYTES)
 		wrong = "wrong size";
 	if (wrong && d->repair && !unlink(path))
 		kache_doctor_say(d, KACHE_DOCTOR_OK, "inputs.map", NULL, "removed (%s), the next build makes it anew", wrong);

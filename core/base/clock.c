@@ -29,3 +29,12 @@ uint64_t kache_now_mono(void)
 {
 	return (uint64_t)get(CLOCK_MONOTONIC);
 }
+
+uint64_t kache_now_boot(void)
+{
+#ifdef CLOCK_BOOTTIME
+	return (uint64_t)get(CLOCK_BOOTTIME);
+#else
+	return kache_now_mono();
+#endif
+}

@@ -9,5 +9,6 @@ int64_t kache_now_real(void);		/* since the epoch */
  * to a tick, so only this one may be compared with a file's times. */
 int64_t kache_now_coarse(void);
 uint64_t kache_now_mono(void);		/* for durations and deadlines */
+uint64_t kache_now_boot(void);		/* since the machine was started, sleep included */
 
 #endif

@@ -22,11 +22,11 @@ static bool looks_right(const struct kache_stat *st, uint64_t size)
 
 /* An existing sound blob is stamped, whose ctime then tells gc that somebody has just counted on it. False
  * if there is none, also where gc was faster. */
-static bool reuse(const char *path, uint64_t size)
+static bool reuse(struct kache_store *s, const char *path, const struct kache_hash *hash, uint64_t size)
 {
 	struct kache_stat st;
 
-	return !kache_stat(path, false, &st) && looks_right(&st, size) &&
+	return !kache_stat(path, false, &st) && looks_right(&st, size) && kache_map_blob(s, path, -1, &st, hash) &&
 	       (!utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW) || errno != ENOENT);
 }
 
@@ -49,7 +49,7 @@ static int publish(struct kache_store *s, const char *temp, const struct kache_h
 		}
 		if (errno != EEXIST)
 			break;
-		if (reuse(path, size))
+		if (reuse(s, path, hash, size))
 			return KACHE_OK;
 		if (unlink(path) && errno != ENOENT)	/* written through or torn: out with it */
 			break;
@@ -81,7 +81,7 @@ static int put_by_link(struct kache_store *s, const char *path, bool exec, const
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
 
-	if (reuse(blob, size))
+	if (reuse(s, blob, hash, size))
 		return KACHE_OK;
 	if (link(path, temp))
 		return KACHE_E_IO;
@@ -95,7 +95,7 @@ static int put_by_copy(struct kache_store *s, int from, bool exec, const struct 
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", hash);
 	KACHE_AUTO_FD int to = -1;
 
-	if (reuse(blob, size))
+	if (reuse(s, blob, hash, size))
 		return KACHE_OK;
 	to = kache_open(temp, O_WRONLY | O_CREAT | O_EXCL, 0644);
 	if (to < 0)
@@ -139,7 +139,7 @@ int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64
 		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
 	if (kache_fstat(fd, &st))
 		return KACHE_E_IO;
-	if (!looks_right(&st, size)) {
+	if (!looks_right(&st, size) || !kache_map_blob(s, path, fd, &st, hash)) {
 		if (!s->readonly)
 			unlink(path);
 		return KACHE_E_CORRUPT;

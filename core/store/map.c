@@ -3,10 +3,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/boots.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,7 +28,9 @@ _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part o
 struct kache_map {
 	const struct record *records;	/* NULL: could not be opened; not tried again */
 	int fd;				/* -1: can't be written */
+	struct kache_boots boots;
 };
+_Static_assert(KACHE_MAP_BYTES == KACHE_MAP_SLOTS * KACHE_MAP_RECORD + KACHE_BOOTS_PAGE, "records and a page");
 
 static uint64_t check_of(const struct record *r)
 {
@@ -44,7 +49,7 @@ static uint64_t check_of(const struct record *r)
  * would be killed by SIGBUS. Returns its descriptor or -1. */
 static int create(struct kache_store *s, const char *path)
 {
-	const off_t bytes = (off_t)KACHE_MAP_SLOTS * KACHE_MAP_RECORD;
+	const off_t bytes = KACHE_MAP_BYTES;
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
 	int fd = kache_open(temp, O_RDWR | O_CREAT | O_EXCL, 0644);
 
@@ -59,60 +64,100 @@ static int create(struct kache_store *s, const char *path)
 	return -1;
 }
 
-static struct kache_map *open_map(struct kache_store *s)
+static bool no_blobs(struct kache_store *s)
 {
-	struct kache_map *m = kache_calloc(1, sizeof *m);
-	const size_t bytes = (size_t)KACHE_MAP_SLOTS * sizeof(struct record);
+	KACHE_AUTO_FREE char *path = kache_store_file(s, "blobs");
+	DIR *dir = opendir(path);
+	struct dirent *d;
+	bool none = true;
+
+	if (!dir)
+		return errno == ENOENT;
+	while (none && (d = readdir(dir)))
+		none = d->d_name[0] == '.';
+	closedir(dir);
+	return none;
+}
+
+static void open_map(struct kache_store *s, struct kache_map *m)
+{
+	static const char nothing[KACHE_BOOTS_PAGE];
 	KACHE_AUTO_FREE char *path = kache_store_file(s, "inputs.map");
-	struct kache_stat st;
-	void *at;
+	struct kache_stat st = { 0 };
+	const char *page = nothing;
+	bool empty = false;
+	void *at = MAP_FAILED;
 	int fd;
 
-	s->map = m;
 	m->fd = -1;
 	fd = kache_open(path, (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW, 0);
 	/* Any other size is another format: started afresh. */
-	if (fd >= 0 && (kache_fstat(fd, &st) || !S_ISREG(st.mode) || st.size != bytes)) {
+	if (fd >= 0 && (kache_fstat(fd, &st) || !S_ISREG(st.mode) || st.size != KACHE_MAP_BYTES)) {
 		close(fd);
 		fd = -1;
 		errno = ENOENT;
 	}
-	if (fd < 0 && errno == ENOENT && !s->readonly)
+	if (fd < 0 && errno == ENOENT && !s->readonly) {
 		fd = create(s, path);
-	if (fd < 0)
-		return m;
-	at = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, 0);
-	if (at != MAP_FAILED)
+		empty = no_blobs(s);
+	}
+	if (fd >= 0)
+		at = mmap(NULL, KACHE_MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	if (at != MAP_FAILED) {
 		m->records = at;
+		page = (const char *)at + KACHE_MAP_SLOTS * sizeof(struct record);
+	}
 	if (m->records && !s->readonly)
 		m->fd = fd;
-	else
+	else if (fd >= 0)
 		close(fd);
-	return m;
+	kache_boots_read(page, m->fd, KACHE_MAP_SLOTS * KACHE_MAP_RECORD, st.mtime, empty, NULL, &m->boots);
+}
+
+static void close_map(struct kache_map *m)
+{
+	if (m->records)
+		munmap((void *)(uintptr_t)m->records, KACHE_MAP_BYTES);
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m);
+}
+
+static struct kache_map *map_of(struct kache_store *s)
+{
+	struct kache_map *m = atomic_load_explicit(&s->map, memory_order_acquire), *none = NULL;
+
+	if (m)
+		return m;
+	m = kache_calloc(1, sizeof *m);
+	open_map(s, m);
+	if (atomic_compare_exchange_strong(&s->map, &none, m))
+		return m;
+	close_map(m);	/* another thread was faster */
+	return none;
 }
 
 void kache_map_close(struct kache_store *s)
 {
-	if (!s->map)
-		return;
-	if (s->map->records)
-		munmap((void *)(uintptr_t)s->map->records, (size_t)KACHE_MAP_SLOTS * sizeof(struct record));
-	if (s->map->fd >= 0)
-		close(s->map->fd);
-	free(s->map);
-	s->map = NULL;
+	struct kache_map *m = atomic_exchange(&s->map, NULL);
+
+	if (m)
+		close_map(m);
+}
+
+static bool is_blob(const struct kache_stat *st)
+{
+	return st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
 }
 
 /* The bucket of a file and its 16-byte identity. NULL without a map, or where the identity could not
  * tell a reused inode number. */
-static const struct record *bucket(struct kache_store *s, const struct kache_stat *st, unsigned char id[16])
+static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, unsigned char id[16])
 {
-	struct kache_map *m = s->map ? s->map : open_map(s);
-	bool blob = st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
 	struct kache_hash h;
 	uint64_t fields[6] = {
 		st->dev, st->ino, st->size, (uint64_t)st->mtime, (uint64_t)st->btime,
-		blob && st->btime ? 0 : (uint64_t)st->ctime,
+		is_blob(st) && st->btime ? 0 : (uint64_t)st->ctime,
 	};
 	uint32_t slot;
 
@@ -127,14 +172,17 @@ static const struct record *bucket(struct kache_store *s, const struct kache_sta
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
 {
 	unsigned char id[16];
-	const struct record *at = bucket(s, st, id);
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, id);
+	/* Before the machine was started the content may have been another one. */
+	const int64_t since = kache_boots_doubt(&m->boots, st, is_blob(st)) / 1000000000;
 	struct record copy;
 
 	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
 		if (memcmp(at[i].id, id, sizeof id))
 			continue;
 		memcpy(&copy, &at[i], sizeof copy);
-		if (!memcmp(copy.id, id, sizeof id) && copy.check == check_of(&copy)) {
+		if (!memcmp(copy.id, id, sizeof id) && copy.check == check_of(&copy) && copy.stamp >= since) {
 			memcpy(out->b, copy.hash, KACHE_HASH_LEN);
 			return true;
 		}
@@ -145,9 +193,10 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
 {
 	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000) };
-	const struct record *at = bucket(s, st, new.id), *victim;
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, new.id), *victim;
 
-	if (!at || s->map->fd < 0)
+	if (!at || m->fd < 0)
 		return;
 	victim = at;
 	for (int i = 0; i < KACHE_MAP_WAYS; i++) {
@@ -161,7 +210,7 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
 	memcpy(new.hash, hash->b, KACHE_HASH_LEN);
 	new.check = check_of(&new);
 	/* Not through the mapping: on a full disk that would be the end of this process, and of the build. */
-	if (pwrite(s->map->fd, &new, sizeof new, (off_t)((victim - s->map->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
+	if (pwrite(m->fd, &new, sizeof new, (off_t)((victim - m->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
 		kache_debug("inputs.map: %s", strerror(errno));
 }
 
@@ -187,4 +236,30 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	if (kache_now_coarse() - (st->mtime > st->ctime ? st->mtime : st->ctime) > KACHE_MAP_SETTLED)
 		kache_map_put(s, st, out);
 	return KACHE_OK;
+}
+
+bool kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash)
+{
+	KACHE_AUTO_FD int own = -1;
+	struct kache_hash found;
+	int rc;
+
+	if (!kache_boots_doubt(&map_of(s)->boots, st, true))
+		return true;
+	if (kache_map_get(s, st, &found))
+		return kache_hash_eq(&found, hash);
+	if (fd < 0) {
+		own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+		rc = own < 0 ? KACHE_E_IO : kache_hash_fd(own, &found, NULL);
+	} else {
+		rc = kache_hash_fd(fd, &found, NULL);
+		if (lseek(fd, 0, SEEK_SET))
+			return false;
+	}
+	if (rc || !kache_hash_eq(&found, hash)) {
+		kache_debug("%s is not what was written before the machine was started", path);
+		return false;
+	}
+	kache_map_put(s, st, hash);
+	return true;
 }

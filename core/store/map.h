@@ -1,10 +1,13 @@
 /* inputs.map: a shared table that remembers the content hash of files by their identity, so that
  * nothing is hashed twice. A cache of a cache: deleting it costs time only.
  *
- * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, 16 MiB), mapped to be read, and written by pwrite. Each record carries a
- * check over itself, so a reader that meets a half-written one sees nothing; there are no locks.
+ * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, 16 MiB, and the page of store/boots.h), mapped to be read, and written by
+ * pwrite. Each record carries a check over itself, so a reader that meets a half-written one sees nothing; there are no locks.
  * Identity is (device, inode, birth time, size, mtime, ctime). For files with the blob time ctime is
- * left out, since linking a blob changes it; birth time tells a reused inode number there. */
+ * left out, since linking a blob changes it; birth time tells a reused inode number there.
+ * What is known of a file that a power cut may have changed is forgotten.
+ *
+ * The first call opens the map. Threads may share a store. */
 #ifndef KACHE_STORE_MAP_H
 #define KACHE_STORE_MAP_H
 
@@ -13,13 +16,18 @@
 #include "store/store.h"
 
 enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64 };
+#define KACHE_MAP_BYTES (KACHE_MAP_SLOTS * KACHE_MAP_RECORD + 4096)	/* with the page of boots.h */
 
-/* False if not known. Opens the map on first use. */
+/* False if not known. */
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out);
 /* Remembers. The caller vouches that hash is the content of the file as st describes it: either kache
  * itself has just written it, or it was older than KACHE_MAP_SETTLED when it was hashed. */
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
+
+/* Whether a blob that is where its name says is what it is called: true at once, unless a power cut may have changed it; then it is
+ * read, and the answer remembered. fd: opened for reading, or -1 to open path for it; its offset is at the start afterwards. */
+bool kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);
 
 /* A file whose times are younger than this when it is read may change again within the same time
  * stamp, so its hash is not remembered. */

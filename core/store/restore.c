@@ -64,7 +64,8 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 
 	if (kache_stat(blob, false, &st))
 		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
-	if (!S_ISREG(st.mode) || st.size != r->output->size || st.mtime != (int64_t)KACHE_BLOB_TIME * 1000000000) {
+	if (!S_ISREG(st.mode) || st.size != r->output->size || st.mtime != (int64_t)KACHE_BLOB_TIME * 1000000000 ||
+	    !kache_map_blob(s, blob, -1, &st, &r->output->blob)) {
 		if (!s->readonly)
 			unlink(blob);
 		return KACHE_E_CORRUPT;

@@ -22,7 +22,7 @@
 struct kache_store {
 	char *root;
 	bool readonly;		/* nothing can or may be written */
-	struct kache_map *map;	/* opened on first use; see store/map.h */
+	_Atomic(struct kache_map *) map;	/* opened on first use; see store/map.h */
 };
 
 /* Opens root. Creates it where `create` is set and it is missing. A store that can't be written to
