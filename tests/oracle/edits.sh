@@ -5,7 +5,7 @@
 need python3
 make_workspace "$T/w"
 for seed in 1 2; do
-	out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$KACHE" "$T/w" --edits 15 --seed $seed 2>&1)
+	out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$KACHE" "$T/w" --edits 15 --seed $seed --cargo build --cargo check --cargo 'test --tests' 2>&1)
 	like "$out" ' [1-9][0-9]* hits, [1-9][0-9]* artifacts compared, 0 wrong$' "15 edits, seed $seed"
 done
 # It can tell: a wrapper that hands out what it compiled first for a crate.
