@@ -398,7 +398,7 @@ static char *project_file(const char *cwd)
 /* KACHE_OK with text; KACHE_E_NOENT without a message where it need not exist. */
 static int read_file(const char *file, bool must, struct kache_buf *text)
 {
-	int rc = kache_file_read(file, KACHE_CONF_FILE_MAX, text);
+	int rc = kache_file_read_waiting(file, KACHE_CONF_FILE_MAX, text);
 
 	if (!rc && text->len > KACHE_CONF_FILE_MAX)
 		rc = KACHE_E_TOOBIG;

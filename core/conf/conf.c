@@ -380,7 +380,7 @@ static int from_text(struct kache_conf_source *src, const char *text, size_t len
 static int from_file(struct kache_conf_source *src, bool *found)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
-	int rc = kache_file_read(src->file, KACHE_CONF_FILE_MAX, &text);
+	int rc = kache_file_read_waiting(src->file, KACHE_CONF_FILE_MAX, &text);
 
 	*found = true;
 	if (!rc && text.len > KACHE_CONF_FILE_MAX)
