@@ -140,7 +140,7 @@ int web_action_decode(const void *data, size_t len, char hash[65], uint64_t *siz
 		return -1;
 	memcpy(hash, text.p, 64);
 	hash[64] = '\0';
-	if (hash[strspn(hash, "0123456789abcdef")])
+	if (strspn(hash, "0123456789abcdef") != 64)	/* a NUL in it is no end */
 		return -1;
 	while (next(&digest, &number, &bytes, &value))
 		if (number == 2 && !bytes.p)

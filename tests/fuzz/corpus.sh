@@ -5,7 +5,10 @@
 for seeds in "$srcdir"/tests/fuzz/corpus/*; do
 	name=${seeds##*/}
 	# A backend that was left out has no parser either.
-	case $name in s3*) test -f "$builddir/backends/s3/.libs/kache-s3.so" || continue ;; esac
+	case $name in
+	s3*) test -f "$builddir/backends/s3/.libs/kache-s3.so" || continue ;;
+	dav|action) test -f "$builddir/backends/http/.libs/kache-http.so" || continue ;;
+	esac
 	"$builddir/tests/fuzz/fuzz-$name" "$seeds" > "$T/log" 2>&1
 	status=$?
 	like "$(tail -n 1 "$T/log")" '^1\.\.[1-9]' "$name: the whole corpus is run"

@@ -1,0 +1,19 @@
+/* The symbols of a procedural macro: anybody's shared object. The reader is taken in whole, without the wrapper. */
+#include "config.h"
+
+#include "tests/fuzz/fuzz.h"
+
+#include "../../wrapper/elf.c"
+
+bool fuzz_accepted;
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const some[] = { "environ", "vars", NULL }, *const none[] = { NULL };
+	const bool yes = kache_elf_imports(data, size, some), unreadable = kache_elf_imports(data, size, none);
+
+	/* What can't be read counts as yes, whatever is looked for. */
+	FUZZ_CHECK(yes || !unreadable);
+	fuzz_accepted = !unreadable;
+	return 0;
+}
