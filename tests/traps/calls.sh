@@ -180,6 +180,28 @@ before=(env RUSTC_LOG=rustc_metadata=info)
 same any "RUSTC_LOG" "${lib[@]}" "$emit"
 before=(env)
 
+# Files that arguments name and that are replaced in place. The profiles tell of one function other counts each.
+begin named_files
+echo '#[no_mangle] pub extern "C" fn hot(a: u32) -> u32 { if a > 3 { a * 2 } else { 7 } }' > l.rs
+for i in 1 2; do
+	cp "$srcdir/tests/traps/profile-$i.profdata" p.profdata
+	same any "profile $i" "${lib[@]}" "$emit" --emit=llvm-ir -C codegen-units=1 -C opt-level=2 -C profile-use="$W/p.profdata"
+	like "$(cat "$W/again.err")" "up to ${i}00 count" "which is the one that counts"
+done
+same any "profile-generate" "${lib[@]}" "$emit" -C profile-generate="$W/o"
+same any "coverage" "${lib[@]}" "$emit" -C instrument-coverage
+echo '#![feature(no_core)] #![no_core]' > l.rs
+before=(env RUSTC_BOOTSTRAP=1)
+RUSTC_BOOTSTRAP=1 "$rustc" --print target-spec-json -Z unstable-options > mine.json
+same any "a target of one's own" "${lib[@]}" --emit=dep-info,metadata,llvm-ir --target ../mine.json -Z unstable-options
+sed -i 's/"cpu": "x86-64"/"cpu": "x86-64-v3"/' mine.json
+same any "which is edited in place" "${lib[@]}" --emit=dep-info,metadata,llvm-ir --target ../mine.json -Z unstable-options
+before=(env RUSTC_BOOTSTRAP=1 RUST_TARGET_PATH="$W")
+same any "and found along RUST_TARGET_PATH" "${lib[@]}" --emit=dep-info,metadata,llvm-ir --target mine -Z unstable-options
+sed -i 's/"cpu": "x86-64-v3"/"cpu": "x86-64-v2"/' mine.json
+same any "and edited again" "${lib[@]}" --emit=dep-info,metadata,llvm-ir --target mine -Z unstable-options
+before=(env)
+
 # Variables that rustc reads, and those that a user names.
 begin counted
 echo 'pub fn f() {}' > l.rs
