@@ -1,4 +1,5 @@
 /* core/store: formats, blobs, restore, the map of inputs. */
+#define _GNU_SOURCE
 #include "config.h"
 #include "tap.h"
 
@@ -239,6 +240,77 @@ static void test_open(void)
 	free(format);
 }
 
+/* The way back stays open. */
+static int become(uid_t id)
+{
+	return id ? setresgid(id, id, 0) || setresuid(id, id, 0) : setresuid(0, 0, 0) || setresgid(0, 0, 0);
+}
+
+/* A store of somebody else's that may be read: it serves, and nothing in it changes. */
+static void test_another_user(void)
+{
+	char *root = at("theirs"), *src = at("theirs-src"), *mine = at("mine"), *out = at("mine/out"), *new = at("mine/new"), *blob;
+	struct kache_output o = { .role = KACHE_ROLE_RLIB, .mode = 0644 };
+	struct kache_restore r = { .output = &o, .path = out, .link = true };
+	struct kache_store *s;
+	struct kache_entry e, back;
+	struct kache_error err;
+	struct kache_hash h;
+	struct stat before, after;
+	uint64_t size;
+
+	if (geteuid()) {
+		printf("# not root: nobody else to be\n");
+		goto done;
+	}
+	if (kache_store_open(root, true, &s, &err)) {
+		ok(0, "%s", err.text);
+		goto done;
+	}
+	write_file(src, "their bytes", 0644);
+	kache_blob_put_file(s, src, false, &o.blob, &o.size, &err);
+	fill(&e);
+	is_int(kache_entry_put(s, &e, &err), 0, "an entry of another user");
+	kache_store_close(s);
+	if (mkdir(mine, 0700) || chown(mine, 65534, 65534) || chmod(dir, 0755) || become(65534)) {
+		ok(0, "another user: %s", strerror(errno));
+		goto done;
+	}
+	is_int(kache_store_open(root, true, &s, &err), 0, "their store opens");
+	ok(s->readonly, "for reading");
+	blob = kache_store_path(s, "blobs", &o.blob);
+	stat(blob, &before);
+	is_int(kache_entry_get(s, &e.key, &back), 0, "their entry is read");
+	kache_entry_release(&back);
+	is_int(kache_restore_all(s, &r, 1, KACHE_LINK_AUTO), 0, "their blob is restored");
+	ok(!stat(out, &after) && after.st_size == (off_t)o.size, "whole");
+	/* fs.protected_hardlinks (proc(5)) may not let us have a link of it; a copy belongs to us. */
+	ok(after.st_ino == before.st_ino || after.st_uid == 65534, "by link or by copy");
+	write_file(new, "my own bytes", 0644);
+	ok(kache_blob_put_file(s, new, true, &h, &size, &err) != 0, "nothing can be put in");
+	ok(kache_entry_put(s, &e, &err) != 0, "no entry either");
+	write_file(new, "their bytes", 0644);
+	(void)kache_blob_put_file(s, new, true, &h, &size, &err);
+	ok(!stat(blob, &after) && after.st_ino == before.st_ino && after.st_mtime == before.st_mtime && after.st_size == before.st_size,
+	   "their blob is as it was");
+	kache_store_close(s);
+	if (become(0))
+		exit(99);
+	ok(!chmod(root, 0700) && !become(65534), "and closed to us");
+	ok(kache_store_open(root, true, &s, &err) != 0, "it does not open");
+	ok(strstr(err.text, "theirs") != NULL, "which is said");
+	if (become(0))
+		exit(99);
+	free(blob);
+	kache_entry_release(&e);
+done:
+	free(root);
+	free(src);
+	free(mine);
+	free(out);
+	free(new);
+}
+
 int main(void)
 {
 	struct kache_store *s;
@@ -257,6 +329,7 @@ int main(void)
 	test_restore(s);
 	test_map(s);
 	test_open();
+	test_another_user();
 	kache_store_close(s);
 	free(root);
 	snprintf(count, sizeof count, "%d", tap_count);
