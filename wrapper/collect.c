@@ -492,7 +492,7 @@ static int add_programs(struct collector *k)
 	return KACHE_OK;
 }
 
-/* Files left outside the output directory could not be restored. */
+/* Files left outside the output directory could not be restored. kache_result_publish looks at those in it. */
 static int check_writes(struct collector *k)
 {
 	const struct kache_strs *writes = &k->run->seen.writes;
@@ -501,7 +501,7 @@ static int check_writes(struct collector *k)
 		struct kache_stat st;
 
 		if (in_out_dir(k, writes->v[i]) || in_store(k, writes->v[i]) || system_noise(writes->v[i]) ||
-		    kache_stat(writes->v[i], false, &st) || in_temp(writes->v[i]))
+		    kache_stat(writes->v[i], false, &st) || compiler_temp(writes->v[i]))
 			continue;
 		return give_up(k, "side-output", writes->v[i]);
 	}

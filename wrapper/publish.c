@@ -156,6 +156,23 @@ static int add_output(struct publisher *p, const char *name, struct kache_error 
 	return KACHE_OK;
 }
 
+/* What else was left in the output directory: a macro may write there, and nobody could tell on a hit. */
+static int check_extra(struct publisher *p, const struct kache_strs *names)
+{
+	const struct kache_strs *writes = &p->run->seen.writes;
+	KACHE_AUTO_FREE char *out = p->c->args.out_dir ? kache_path_absolute(p->c->cwd, p->c->args.out_dir) : NULL;
+
+	for (size_t i = 0; out && i < writes->n; i++) {
+		const char *rest;
+		struct kache_stat st;
+
+		if (kache_path_below(writes->v[i], out, &rest) && !kache_strs_has(names, rest) && !kache_stat(writes->v[i], false, &st) &&
+		    S_ISREG(st.mode))
+			return refuse(p, "side-output", writes->v[i]);
+	}
+	return KACHE_OK;
+}
+
 static int add_streams(struct publisher *p)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT, err = KACHE_BUF_INIT;
@@ -237,6 +254,8 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 	}
 	for (size_t i = 0; i < names.n && !rc; i++)
 		rc = add_output(&p, names.v[i], err);
+	if (!rc)
+		rc = check_extra(&p, &names);
 	if (!rc)
 		rc = add_streams(&p);
 	/* Blobs are in; then the entry, then what leads to it. */

@@ -25,7 +25,8 @@ static char *password(const char *base)
 	if (!colon || at - colon < 6)
 		return NULL;
 	p = kache_strndup(colon + 1, (size_t)(at - colon - 1));
-	if (strstr(at, p) || strstr(base, p) != colon + 1 || strspn(p, "*") == strlen(p)) {
+	/* What stands in the place of a password has stars. */
+	if (strstr(at, p) || strstr(base, p) != colon + 1 || strchr(p, '*')) {
 		free(p);
 		return NULL;
 	}
