@@ -80,13 +80,6 @@ static bool system_noise(const char *path)
 	return below_any(path, dirs);
 }
 
-static bool in_temp(const char *path)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", NULL);
-}
-
 /* Temporary files of rustc and cc, with names that never come back. A project may well lie in /tmp. */
 static bool compiler_temp(const char *path)
 {
@@ -398,7 +391,7 @@ static int add_reads(struct collector *k)
 		if (rust_artifact(reads->v[i]) && (in_dep_dir(k, reads->v[i]) || is_extern(k, reads->v[i])))
 			continue;
 		/* The compiler's own temporary files are gone by now. */
-		if (kache_stat(reads->v[i], true, &st) && in_temp(reads->v[i]))
+		if (kache_stat(reads->v[i], true, &st) && compiler_temp(reads->v[i]))
 			continue;
 		if (add_file(k, reads->v[i], false))
 			return KACHE_E_INVALID;

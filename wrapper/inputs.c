@@ -134,6 +134,13 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *path, struc
 			return KACHE_E_NOENT;
 		zero(out);
 		out->b[0] = S_ISDIR(st.st_mode) ? 'd' : 'f';
+		/* Who asks may have asked for these. Times are another thing in each checkout. */
+		if (S_ISREG(st.st_mode)) {
+			const uint64_t size = (uint64_t)st.st_size;
+
+			out->b[1] = (st.st_mode & 0100) != 0;
+			memcpy(out->b + 8, &size, sizeof size);
+		}
 		return KACHE_OK;
 	}
 }

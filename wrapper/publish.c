@@ -166,8 +166,11 @@ static int check_extra(struct publisher *p, const struct kache_strs *names)
 		const char *rest;
 		struct kache_stat st;
 
-		if (kache_path_below(writes->v[i], out, &rest) && !kache_strs_has(names, rest) && !kache_stat(writes->v[i], false, &st) &&
-		    S_ISREG(st.mode))
+		/* A feature probe that fails has written its dep-info already, which nobody reads. */
+		if (WEXITSTATUS(p->run->status) && kache_ends(writes->v[i], ".d"))
+			continue;
+		if (kache_path_below(writes->v[i], out, &rest) && !kache_strs_has(names, rest) &&
+		    !kache_stat(writes->v[i], false, &st) && S_ISREG(st.mode))
 			return refuse(p, "side-output", writes->v[i]);
 	}
 	return KACHE_OK;

@@ -42,6 +42,16 @@ trap_is miss asks_existence "a file that need only be there"
 rm "$W/flag"; mkdir "$W/flag"; unseen
 trap_is any asks_existence "a directory in its place"
 
+trap_begin asks_size
+macro 'std::fs::metadata("data").map_or(0, |m| m.len()).to_string()'
+trap_is miss asks_size "first"
+printf 12345 > "$W/data"; unseen
+trap_is miss asks_size "a file whose size is asked for"
+printf 123 > "$W/data"; unseen
+trap_is miss asks_size "which has changed"
+printf 54321 > "$W/data"; unseen
+trap_is hit asks_size "and its content only"
+
 trap_begin reads_link
 macro 'format!("{:?}", std::fs::read_link("to").ok())'
 ln -s a "$W/to"
