@@ -3,8 +3,6 @@
 
 need cargo rustc cc
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} CARGO_NET_OFFLINE=true CARGO_TERM_COLOR=never
-# A job server that this make does not share with us makes rustc complain.
-unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS
 unset CARGO_PRIMARY_PACKAGE OUT_DIR RUSTC RUSTC_LOG RUSTC_BOOTSTRAP
 
 # make_workspace DIR: lib <- mid <- app, a proc macro that reads a file and a variable, a build script

@@ -25,6 +25,8 @@ for tap_v in $(env | sed -n 's/^\(KACHE_[A-Z_]*\)=.*/\1/p'); do
 	test "$tap_v" = KACHE_TEST_KEEP || unset "$tap_v"
 done
 unset RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
+# A job server that this make does not share with us makes rustc complain.
+unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS
 export XDG_CONFIG_HOME="$T/xdg-config" XDG_CACHE_HOME="$T/xdg-cache" XDG_RUNTIME_DIR="$T/xdg-run"
 mkdir -p "$XDG_RUNTIME_DIR"
 export KACHE_CACHE_DIR="$T/cache"
