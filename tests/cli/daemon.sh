@@ -5,7 +5,6 @@
 . "$srcdir/tests/lib/servers.sh"
 need rustc python3
 test -f "$builddir/backends/fs/.libs/kache-fs.so" || skip_all "the fs backend was left out of this build"
-unset MAKEFLAGS MFLAGS CARGO_MAKEFLAGS
 mkdir "$T/modules" "$T/p" "$T/remote"
 install -m 755 "$builddir/backends/fs/.libs/kache-fs.so" "$T/modules/kache-fs.so"
 export KACHE_PLUGIN_PATH="$T/modules" KACHE_BACKEND="file://$T/remote"

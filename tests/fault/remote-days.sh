@@ -5,7 +5,6 @@
 . "$(dirname "$0")/../lib/servers.sh"
 . "$(dirname "$0")/../lib/servers/redis.sh"
 need rustc python3 redis-server openssl
-unset MAKEFLAGS MFLAGS CARGO_MAKEFLAGS
 mkdir "$T/modules" "$T/p"
 for b in fs redis http s3; do
 	test -f "$builddir/backends/$b/.libs/kache-$b.so" || skip_all "the $b backend was left out of this build"
