@@ -28,9 +28,13 @@ static int set_text(struct kache_call *c, int status, const char *fmt, va_list a
 	char text[TEXT_MAX + 1];
 
 	vsnprintf(text, sizeof text, fmt, ap);
-	for (char *p = text; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
+	/* What a server said is for eyes, not for terminals: neither C0 nor, in UTF-8, C1 controls (ECMA-48). */
+	for (unsigned char *p = (unsigned char *)text; *p; p++) {
+		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
+			p[0] = p[1] = ' ';
+		if (*p < ' ' || *p == 0x7f)
 			*p = ' ';
+	}
 	kache_fail(&c->err, KACHE_E_REMOTE, "%s", text);
 	return status;
 }

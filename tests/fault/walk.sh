@@ -36,6 +36,7 @@ EIO read,readv statx,newfstatat,fstat fsync,fdatasync getdents64
 EMFILE open,openat pipe,pipe2 socket memfd_create
 EROFS unlink,unlinkat utimensat chmod,fchmod
 EXDEV link,linkat
+EMLINK link,linkat
 ENOMEM mmap fork,clone,vfork
 '
 walk() { # walk NAME STORE CALLS: fail each call once

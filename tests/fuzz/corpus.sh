@@ -7,6 +7,8 @@ for seeds in "$srcdir"/tests/fuzz/corpus/*; do
 	# A backend that was left out has no parser either.
 	case $name in
 	s3*) test -f "$builddir/backends/s3/.libs/kache-s3.so" || continue ;;
+	resp) test -f "$builddir/backends/redis/.libs/kache-redis.so" || continue ;;
+	memcached) test -f "$builddir/backends/memcached/.libs/kache-memcached.so" || continue ;;
 	dav|action) test -f "$builddir/backends/http/.libs/kache-http.so" || continue ;;
 	esac
 	"$builddir/tests/fuzz/fuzz-$name" "$seeds" > "$T/log" 2>&1
