@@ -82,4 +82,27 @@ if command -v rustup > /dev/null && test "$(readlink -f "$proxy")" != "$(readlin
 else
 	echo "# rustc is no proxy of rustup here: its part is left out"
 fi
+# A standard library that cargo builds from the toolchain's sources, which somebody edits.
+if test -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" && test -x "$sysroot/bin/cargo"; then
+	cp -al "$sysroot" "$T/std" 2> /dev/null || { rm -rf "$T/std"; cp -a "$sysroot" "$T/std"; }
+	mkdir -p "$T/b/src"
+	printf '[package]\nname = "b"\nversion = "0.1.0"\nedition = "2021"\n' > "$T/b/Cargo.toml"
+	printf '#![no_std]\npub fn v() -> u32 { 1 }\n' > "$T/b/src/lib.rs"
+	build_std() { # EXPECT TEXT: what becomes of core
+		rm -rf "$T/b/target"
+		(cd "$T/b" && PATH=$T/std/bin:$PATH RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER=$KACHE cargo -Zbuild-std=core build --target "$target") > "$T/log" 2>&1
+		is $? 0 "build-std: $2"
+		ev=$(events)
+		is "$(printf '%s\n' "$ev" | awk '$3 == "core" { print $1 }')" "$1" "build-std: $2: $1"
+	}
+	build_std miss "the first time"
+	build_std hit "again"
+	core=$T/std/lib/rustlib/src/rust/library/core/src/lib.rs
+	cp "$core" "$T/core.rs"; rm "$core"
+	(cat "$T/core.rs"; echo '#[stable(feature = "rust1", since = "1.0.0")] #[allow(missing_docs)] pub const KACHE_TRAP: u32 = 7;') > "$core"
+	echo 'pub fn w() -> u32 { core::KACHE_TRAP }' >> "$T/b/src/lib.rs"
+	build_std miss "its source is edited"
+else
+	echo "# the toolchain has no rust-src: building the standard library is left out"
+fi
 finish

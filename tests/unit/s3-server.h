@@ -68,9 +68,9 @@ static void reply(int fd, const char *method, struct answer a)
 	int n = snprintf(head, sizeof head, "%s%s%zu\r\nConnection: close\r\n\r\n", a.head,
 			 strstr(a.head, "Content-Length") ? "x-length: " : "Content-Length: ", strlen(a.body));
 
-	(void)!write(fd, head, (size_t)n);
+	(void)!send(fd, head, (size_t)n, MSG_NOSIGNAL);
 	if (strcmp(method, "HEAD"))
-		(void)!write(fd, a.body, strlen(a.body));
+		(void)!send(fd, a.body, strlen(a.body), MSG_NOSIGNAL);
 }
 
 /* Notes a request and finds its answer. False: none is given. */
