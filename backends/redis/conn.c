@@ -69,8 +69,7 @@ static struct redis_conn *new_conn(const char *node)
 	c->node = strdup(node);
 	c->in = malloc(REDIS_IN);
 	c->out = malloc(REDIS_OUT);
-	c->reader = redisReaderCreate();
-	if (c->node && c->in && c->out && c->reader)
+	if (c->node && c->in && c->out && redis_reader(c))
 		return c;
 	redis_disconnect(c);
 	return NULL;

@@ -30,7 +30,9 @@ struct redis_conn {
 	int fd;
 	SSL *ssl;			/* over memory BIOs; NULL: plain */
 	char *node;
-	redisReader *reader;
+	redisReader *reader;		/* of redis_reader */
+	redisReplyObjectFunctions theirs, ours;
+	size_t elements;		/* of the arrays in the reply that is being read */
 	unsigned char *in;		/* REDIS_IN bytes, of which in_at to in_len are not taken yet */
 	size_t in_at, in_len;
 	unsigned char *out;		/* REDIS_OUT bytes, of which out_len wait to be sent */
@@ -89,6 +91,8 @@ void redis_disconnect(struct redis_conn *c);
 
 /* resp.c: words and replies */
 int redis_command(struct redis_conn *c, int n, const char *const *words, const size_t *lens, struct kb_call *call);
+/* Makes c->reader, which does not believe in arrays without end. False without memory. */
+bool redis_reader(struct redis_conn *c);
 /* The next reply whole; *out is for freeReplyObject, and NULL after an error. */
 int redis_read(struct redis_conn *c, redisReply **out, struct kb_call *call);
 /* Likewise, where an error reply counts as error. `write`: of a command that writes. */

@@ -9,7 +9,37 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { REPLY_MAX = 16 << 20 };
+/* Bytes of a reply that is no value, and elements in all arrays of one. hiredis makes room for an array as soon as it has read
+ * how many there are to be, and before 1.0 for any number. */
+enum { REPLY_MAX = 16 << 20, ELEMENTS_MAX = 1 << 17 };
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t array_count;
+#else
+typedef int array_count;
+#endif
+
+static void *bounded_array(const redisReadTask *task, array_count n)
+{
+	struct redis_conn *c = task->privdata;
+
+	if ((long long)n < 0 || (size_t)n > ELEMENTS_MAX - c->elements)
+		return NULL;	/* hiredis ends with an error */
+	c->elements += (size_t)n;
+	return c->theirs.createArray(task, n);
+}
+
+bool redis_reader(struct redis_conn *c)
+{
+	c->reader = redisReaderCreate();
+	if (!c->reader)
+		return false;
+	c->theirs = c->ours = *c->reader->fn;
+	c->ours.createArray = bounded_array;
+	c->reader->fn = &c->ours;
+	c->reader->privdata = c;
+	return true;
+}
 
 int redis_command(struct redis_conn *c, int n, const char *const *words, const size_t *lens, struct kb_call *call)
 {
@@ -42,6 +72,7 @@ int redis_read(struct redis_conn *c, redisReply **out, struct kb_call *call)
 	size_t left, all = 0;
 
 	*out = NULL;
+	c->elements = 0;
 	for (;;) {
 		int rc;
 
@@ -61,8 +92,7 @@ int redis_read(struct redis_conn *c, redisReply **out, struct kb_call *call)
 	if (left) {
 		c->in_at -= left;
 		redisReaderFree(c->reader);
-		c->reader = redisReaderCreate();
-		if (!c->reader) {
+		if (!redis_reader(c)) {
 			freeReplyObject(reply);
 			return redis_fail(c, KB_E_LOCAL, "out of memory", call);
 		}

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size || size > FUZZ_ANSWER_MAX)
 		return 0;
 	redis_host = &fuzz_host;
-	c.reader = redisReaderCreate();
+	FUZZ_CHECK(redis_reader(&c));
 	c.fd = fuzz_answer(data + 1, size - 1);
 	switch (data[0] % 4) {
 	case 0:
