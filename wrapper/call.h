@@ -19,6 +19,7 @@ struct kache_compiler {
 	struct kache_hash id;		/* of driver, LLVM and standard library, by content */
 	bool clippy;
 	char *inner;			/* clippy-driver: the rustc argument that follows it */
+	char *memo;			/* the file that remembers all this */
 };
 
 struct kache_call {
@@ -57,6 +58,8 @@ const char *kache_env(const char *name);
 
 /* wrapper/compiler.c: identity of c->argv[0], remembered in the store by file identity. */
 int kache_call_compiler(struct kache_call *c, struct kache_error *err);
+/* Whether its files are still those that id was made of. */
+bool kache_call_compiler_same(const struct kache_call *c);
 /* wrapper/invocation.c: tokens, kind, package and the invocation key. */
 const char *kache_call_kind(const struct kache_call *c);
 char *kache_call_package(const struct kache_call *c);	/* fresh memory */

@@ -166,8 +166,13 @@ static int add_content(struct kache_call *c, struct kache_hasher *h, const char 
 {
 	struct kache_hash content;
 	struct kache_stat st;
-	int rc = kache_map_hash(c->store, path, &st, &content);
+	int rc = KACHE_E_BUSY;
 
+	/* Who copies a toolchain by links changes its files' inodes, but for a moment only. */
+	for (int i = 0; i < 5 && rc == KACHE_E_BUSY; i++)
+		rc = kache_map_hash(c->store, path, &st, &content);
+	if (rc == KACHE_E_BUSY)
+		errno = EBUSY;
 	if (rc == KACHE_E_INVALID)	/* a directory in there: its files don't count */
 		return KACHE_OK;
 	if (rc)
@@ -357,6 +362,7 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 	}
 	*proxy = m.proxy;
 	if (!rc && !m.proxy) {
+		c->compiler.memo = kache_strdup(path);
 		c->compiler.sysroot = kache_strdup(m.compiler.sysroot);
 		c->compiler.host = kache_strdup(m.compiler.host);
 		c->compiler.version = kache_strdup(m.compiler.version);
@@ -393,6 +399,15 @@ int kache_call_compiler(struct kache_call *c, struct kache_error *err)
 	c->compiler.program = kache_strdup(c->compiler.clippy ? first : real ? real : found);
 	c->compiler.inner = c->compiler.clippy ? kache_strdup(rustc) : NULL;
 	return KACHE_OK;
+}
+
+bool kache_call_compiler_same(const struct kache_call *c)
+{
+	struct memo m = { 0 };
+	bool same = c->compiler.memo && memo_read(c->compiler.memo, &m) && kache_hash_eq(&m.compiler.id, &c->compiler.id);
+
+	memo_release(&m);
+	return same;
 }
 
 void kache_cpu_identity(struct kache_buf *out)

@@ -247,6 +247,12 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	int rc = KACHE_OK;
 
+	/* A toolchain may be updated while it compiles, and the key has the one of before. */
+	if (!kache_call_compiler_same(c)) {
+		*reason = "compiler-changed";
+		*detail = kache_strdup(c->compiler.program);
+		return KACHE_E_INVALID;
+	}
 	describe(&p, m);
 	collect_raw(&p, m);
 	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout && !WEXITSTATUS(run->status)) {

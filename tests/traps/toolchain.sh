@@ -82,6 +82,27 @@ if command -v rustup > /dev/null && test "$(readlink -f "$proxy")" != "$(readlin
 else
 	echo "# rustc is no proxy of rustup here: its part is left out"
 fi
+# A toolchain that is updated while it compiles: what comes of it belongs to neither.
+mkdir -p "$T/slow"
+echo 'extern crate proc_macro; #[proc_macro] pub fn m(t: proc_macro::TokenStream) -> proc_macro::TokenStream { std::fs::remove_file(std::env::var("BEGUN").unwrap()).unwrap(); while std::path::Path::new(&std::env::var("GO").unwrap()).exists() { std::thread::sleep(std::time::Duration::from_millis(20)) } t }' > "$T/slow/m.rs"
+echo 'slow::m!(); pub fn f() {}' > "$T/slow/l.rs"
+cp -al "$sysroot" "$T/up" 2> /dev/null || { rm -rf "$T/up"; cp -a "$sysroot" "$T/up"; }
+(cd "$T/slow" && "$T/up/bin/rustc" --crate-name slow --crate-type proc-macro m.rs) > "$T/log" 2>&1
+touch "$T/slow.begun" "$T/slow.go"
+export BEGUN="$T/slow.begun" GO="$T/slow.go"
+slow() {
+	(cd "$T/slow" && "$KACHE" "$T/up/bin/rustc" --crate-name l --crate-type lib --emit=dep-info,metadata,link --out-dir o --extern slow=libslow.so l.rs) > "$T/log" 2>&1
+}
+mkdir -p "$T/slow/o"
+slow & slow_pid=$!
+for ((i = 0; i < 200; i++)); do test -e "$BEGUN" || break; sleep 0.05; done
+echo x > "$T/up/lib/rustlib/$target/lib/libnewer-0.rlib"
+rm "$GO"
+wait $slow_pid
+is $? 0 "a toolchain that is updated while it compiles"
+ev=$(events)
+like "$ev" '^uncached lib l compiler-changed ' "is not believed"
+
 # A standard library that cargo builds from the toolchain's sources, which somebody edits.
 if test -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" && test -x "$sysroot/bin/cargo"; then
 	cp -al "$sysroot" "$T/std" 2> /dev/null || { rm -rf "$T/std"; cp -a "$sysroot" "$T/std"; }
