@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int64_t blob_time = (int64_t)KACHE_BLOB_TIME * 1000000000;
-
 /* Cargo takes a unit for stale whose newest output is older than any output of what it was made from, and
  * than its build script's run. Dependencies always have a fresh .rmeta beside the .rlib, so what was linked
  * against any is newer than a blob; the rest can be linked in place as it is. */
@@ -22,7 +20,7 @@ static bool inputs_are_old(const struct kache_call *c)
 		KACHE_AUTO_FREE char *dir = kache_path_dir(out_dir);
 		KACHE_AUTO_FREE char *output = kache_path_join(dir, "output");
 
-		if (!kache_stat(output, true, &st) && st.mtime > blob_time)
+		if (!kache_stat(output, true, &st) && st.mtime > KACHE_BLOB_TIME_NS)
 			return false;
 	}
 	return !c->args.n_externs;

@@ -15,9 +15,16 @@ static const struct timespec blob_times[2] = {
 	{ .tv_sec = KACHE_BLOB_TIME }, { .tv_sec = KACHE_BLOB_TIME },
 };
 
-static bool looks_right(const struct kache_stat *st, uint64_t size)
+int kache_blob_check(struct kache_store *s, const char *path, int fd, const struct kache_stat *st,
+		     const struct kache_hash *hash, uint64_t size)
 {
-	return S_ISREG(st->mode) && st->size == size && st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
+	int rc = KACHE_E_CORRUPT;
+
+	if (S_ISREG(st->mode) && st->size == size && st->mtime == KACHE_BLOB_TIME_NS)
+		rc = kache_map_blob(s, path, fd, st, hash);
+	if (rc == KACHE_E_CORRUPT && !s->readonly)
+		unlink(path);
+	return rc;
 }
 
 /* An existing sound blob is stamped, whose ctime then tells gc that somebody has just counted on it. False
@@ -26,7 +33,7 @@ static bool reuse(struct kache_store *s, const char *path, const struct kache_ha
 {
 	struct kache_stat st;
 
-	return !kache_stat(path, false, &st) && looks_right(&st, size) && kache_map_blob(s, path, -1, &st, hash) &&
+	return !kache_stat(path, false, &st) && !kache_blob_check(s, path, -1, &st, hash, size) &&
 	       (!utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW) || errno != ENOENT);
 }
 
@@ -134,16 +141,15 @@ int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64
 	KACHE_AUTO_FREE char *path = kache_store_path(s, "blobs", hash);
 	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	struct kache_stat st;
+	int rc;
 
 	if (fd < 0)
 		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
 	if (kache_fstat(fd, &st))
 		return KACHE_E_IO;
-	if (!looks_right(&st, size) || !kache_map_blob(s, path, fd, &st, hash)) {
-		if (!s->readonly)
-			unlink(path);
-		return KACHE_E_CORRUPT;
-	}
+	rc = kache_blob_check(s, path, fd, &st, hash, size);
+	if (rc)
+		return rc;
 	*out = fd;
 	fd = -1;
 	return KACHE_OK;

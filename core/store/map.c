@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/boots.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +29,6 @@ struct kache_map {
 	int fd;				/* -1: can't be written */
 	struct kache_boots boots;
 };
-_Static_assert(KACHE_MAP_BYTES == KACHE_MAP_SLOTS * KACHE_MAP_RECORD + KACHE_BOOTS_PAGE, "records and a page");
 
 static uint64_t check_of(const struct record *r)
 {
@@ -105,7 +103,7 @@ static void open_map(struct kache_store *s, struct kache_map *m)
 		at = mmap(NULL, KACHE_MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	if (at != MAP_FAILED) {
 		m->records = at;
-		page = (const char *)at + KACHE_MAP_SLOTS * sizeof(struct record);
+		page = (const char *)at + KACHE_MAP_SLOTS * KACHE_MAP_RECORD;
 	}
 	if (m->records && !s->readonly)
 		m->fd = fd;
@@ -147,7 +145,7 @@ void kache_map_close(struct kache_store *s)
 
 static bool is_blob(const struct kache_stat *st)
 {
-	return st->mtime == (int64_t)KACHE_BLOB_TIME * 1000000000;
+	return st->mtime == KACHE_BLOB_TIME_NS;
 }
 
 /* The bucket of a file and its 16-byte identity. NULL without a map, or where the identity could not
@@ -238,28 +236,23 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	return KACHE_OK;
 }
 
-bool kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash)
+int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash)
 {
 	KACHE_AUTO_FD int own = -1;
 	struct kache_hash found;
-	int rc;
 
 	if (!kache_boots_doubt(&map_of(s)->boots, st, true))
-		return true;
+		return KACHE_OK;
 	if (kache_map_get(s, st, &found))
-		return kache_hash_eq(&found, hash);
-	if (fd < 0) {
-		own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
-		rc = own < 0 ? KACHE_E_IO : kache_hash_fd(own, &found, NULL);
-	} else {
-		rc = kache_hash_fd(fd, &found, NULL);
-		if (lseek(fd, 0, SEEK_SET))
-			return false;
-	}
-	if (rc || !kache_hash_eq(&found, hash)) {
+		return kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
+	if (fd < 0)
+		fd = own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0 || kache_hash_fd(fd, &found, NULL) || lseek(fd, 0, SEEK_SET))
+		return KACHE_E_IO;
+	if (!kache_hash_eq(&found, hash)) {
 		kache_debug("%s is not what was written before the machine was started", path);
-		return false;
+		return KACHE_E_CORRUPT;
 	}
 	kache_map_put(s, st, hash);
-	return true;
+	return KACHE_OK;
 }

@@ -13,10 +13,11 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "store/boots.h"
 #include "store/store.h"
 
 enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64 };
-#define KACHE_MAP_BYTES (KACHE_MAP_SLOTS * KACHE_MAP_RECORD + 4096)	/* with the page of boots.h */
+#define KACHE_MAP_BYTES (KACHE_MAP_SLOTS * KACHE_MAP_RECORD + KACHE_BOOTS_PAGE)
 
 /* False if not known. */
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out);
@@ -25,9 +26,9 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
 
-/* Whether a blob that is where its name says is what it is called: true at once, unless a power cut may have changed it; then it is
- * read, and the answer remembered. fd: opened for reading, or -1 to open path for it; its offset is at the start afterwards. */
-bool kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);
+/* The part of kache_blob_check that is about content: 0 at once, unless a power cut may have changed it; then it is read, and the
+ * answer remembered. */
+int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);
 
 /* A file whose times are younger than this when it is read may change again within the same time
  * stamp, so its hash is not remembered. */

@@ -61,15 +61,13 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 {
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 	struct kache_stat st;
+	int rc;
 
 	if (kache_stat(blob, false, &st))
 		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
-	if (!S_ISREG(st.mode) || st.size != r->output->size || st.mtime != (int64_t)KACHE_BLOB_TIME * 1000000000 ||
-	    !kache_map_blob(s, blob, -1, &st, &r->output->blob)) {
-		if (!s->readonly)
-			unlink(blob);
-		return KACHE_E_CORRUPT;
-	}
+	rc = kache_blob_check(s, blob, -1, &st, &r->output->blob, r->output->size);
+	if (rc)
+		return rc;
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
 	r->linked = true;

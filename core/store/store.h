@@ -18,6 +18,7 @@
 /* Modification time of every blob, in seconds since the epoch: 2001-01-01T00:00:00Z. Old, so that
  * cargo takes a linked blob for older than anything; constant, so that a written-to blob shows. */
 #define KACHE_BLOB_TIME 978307200
+#define KACHE_BLOB_TIME_NS (INT64_C(1000000000) * KACHE_BLOB_TIME)
 
 struct kache_store {
 	char *root;
@@ -53,6 +54,11 @@ int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, cons
 /* Opens a blob for reading after checking size and time; a blob that fails is removed and counted as
  * KACHE_E_CORRUPT. KACHE_E_NOENT if there is none. */
 int kache_blob_open(struct kache_store *s, const struct kache_hash *hash, uint64_t size, int *fd);
+/* Whether the file at path, as st describes it, may be handed out as that blob: its size, its time, and where a power cut may
+ * have changed it, its content. fd: opened for reading, or -1 to open path where need be; its offset is at the start afterwards.
+ * 0; KACHE_E_CORRUPT (the file is then removed); KACHE_E_IO where its content is wanted and can't be read. */
+int kache_blob_check(struct kache_store *s, const char *path, int fd, const struct kache_stat *st,
+		     const struct kache_hash *hash, uint64_t size);
 /* Reads the whole blob and compares its hash. 0, KACHE_E_NOENT, KACHE_E_CORRUPT, KACHE_E_IO. */
 int kache_blob_verify(struct kache_store *s, const struct kache_hash *hash, uint64_t size);
 

@@ -123,7 +123,7 @@ static int check_blob(void *arg, const struct kache_scan_item *item)
 	size = kache_table_get(&v->sizes, &item->hash);
 	if (size && *size != st->size)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_SIZE, item->path);
-	else if (st->mtime != (int64_t)KACHE_BLOB_TIME * 1000000000)
+	else if (st->mtime != KACHE_BLOB_TIME_NS)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_TIME, item->path);
 	else if ((st->mode & 07777) != 0644 && (st->mode & 07777) != 0755)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_MODE, item->path);
