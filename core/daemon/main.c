@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOCK_WAIT_MS = 15000, DRAIN_S = 120, LOG_MAX = 4 << 20, BACKLOG = 128 };
+enum { LOCK_WAIT_MS = 15000, DRAIN_S = 120, GRACE_MS = 2000, LOG_MAX = 4 << 20, BACKLOG = 128 };
 
 struct arguments {
 	const char *root;
@@ -192,7 +192,9 @@ static void finish(struct kache_daemon *d, int listen_fd)
 		unlink(path);
 		close(listen_fd);
 	}
-	kache_jobs_stop(2000);
+	kache_jobs_stop(GRACE_MS);
+	if (d->remote)
+		(void)kache_tiers_settle(d->remote, kache_now_mono() + (uint64_t)GRACE_MS * 1000000);
 	(void)!write(d->cancel_write, "x", 1);
 	kache_queue_stop();
 	kache_upkeep_stop();
@@ -222,17 +224,17 @@ static int run_daemon(struct kache_daemon *d, const struct arguments *a)
 }
 
 /* For a build without a daemon: answer it, and when it has its answers send what it has made, unless another
- * such child, or a daemon, is at it. */
+ * such child, or a daemon, is at it. What is under way then ends before the process does. */
 static int run_child(struct kache_daemon *d, const struct arguments *a)
 {
 	const struct kache_server_options o = { .serve_fd = a->serve_fd, .listen_fd = -1 };
+	uint64_t until;
 	int lock;
 
 	serve(d, &o, -1);
+	until = kache_now_mono() + (uint64_t)DRAIN_S * 1000000000;
 	lock = d->remote ? take_queue(d, false) : -1;
 	if (lock >= 0) {
-		uint64_t until = kache_now_mono() + (uint64_t)DRAIN_S * 1000000000;
-
 		kache_queue_start(d);
 		kache_queue_drain(until);
 		/* What came meanwhile from those who found the lock taken. */
@@ -240,9 +242,11 @@ static int run_child(struct kache_daemon *d, const struct arguments *a)
 		kache_queue_drain(until);
 		kache_queue_stop();
 	}
-	kache_jobs_stop(2000);
-	if (d->remote)
+	kache_jobs_stop(GRACE_MS);
+	if (d->remote) {
+		(void)kache_tiers_settle(d->remote, until);	/* what it found in a farther remote goes to the nearer ones */
 		kache_account_save(d->remote, a->root);
+	}
 	return 0;
 }
 

@@ -43,7 +43,41 @@ static const struct kb_backend mute = {
 };
 KB_ENTRY(mute) { host = kb_host_arg; return &mute; }
 END
-"$CC" -shared -fPIC -D_GNU_SOURCE -I"$srcdir/include" -o "$T/m/kache-mute.so" "$T/mute.c" 2> "$T/log" || sed 's/^/# /' "$T/log"
+# A server that has nothing and takes its time.
+cat > "$T/late.c" <<'END'
+#include "kache/backend.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+struct kb_handle { int x; };
+static struct kb_handle the_handle;
+static int do_open(const kb_conf *c, kb_handle **h, struct kb_limits *l, struct kb_call *k)
+{ (void)c; (void)l; (void)k; *h = &the_handle; return KB_OK; }
+static void do_close(kb_handle *h) { (void)h; }
+static int do_get(kb_handle *h, struct kb_key n, struct kb_sink *s, struct kb_call *k)
+{ (void)h; (void)n; (void)s; (void)k; return KB_MISS; }
+static int do_put(kb_handle *h, struct kb_key n, struct kb_source *s, const struct kb_put_opts *o, struct kb_call *k)
+{
+	FILE *f;
+	(void)h; (void)s; (void)o; (void)k;
+	usleep(500000);
+	f = fopen(getenv("LATE"), "a");
+	if (!f)
+		return KB_E_LOCAL;
+	fprintf(f, "%.*s\n", (int)n.len, n.name);
+	fclose(f);
+	return KB_OK;
+}
+static const struct kb_backend late = {
+	.magic = KB_MAGIC, .struct_size = sizeof late, .abi_major = KB_ABI_MAJOR, .threads = KB_THREADS_PARALLEL,
+	.caps = KB_CAP_WRITE, .opt_size = sizeof(struct kb_opt), .name = "late", .version = "1", .summary = "s",
+	.schemes = "late", .open = do_open, .close = do_close, .get = do_get, .put = do_put,
+};
+KB_ENTRY(late) { (void)kb_host_arg; return &late; }
+END
+for m in mute late; do
+	"$CC" -shared -fPIC -D_GNU_SOURCE -I"$srcdir/include" -o "$T/m/kache-$m.so" "$T/$m.c" 2> "$T/log" || sed 's/^/# /' "$T/log"
+done
 
 for n in 1 2 3; do "$builddir/tests/cli/mkstore" "$T/a" p $n > "$T/log"; done
 objects() { find "$T/$1" -type f ! -name '.kache~*' 2> /dev/null | wc -l; }
@@ -102,5 +136,19 @@ if command -v rustc > /dev/null; then
 	compile s2
 	is "$(result s2)" hit "a hit from the other"
 	runs "goes to the first one" until_true r1_has 2
+	# The child that looked ends only when what it found has arrived there.
+	export LATE="$T/late"
+	KACHE_BACKEND="late: file://$T/r2?mode=ro" compile s3
+	is "$(result s3)" hit "a hit from behind a slow one"
+	late_has() { test "$(wc -l < "$LATE")" -ge 2; }
+	runs "goes there all the same" until_true late_has
+	like "$(cat "$LATE")" '\.tar\.zst$' "the outputs with it"
+	ended() {
+		for p in /proc/[0-9]*; do
+			tr '\0' ' ' < "$p/cmdline" | grep -q "^[^ ]*kache-daemon --cache-dir $T/" && return 1
+		done
+		return 0
+	}
+	runs "then nothing is left running" until_true ended
 fi
 finish
