@@ -21,9 +21,9 @@ void kache_auto_close(int *fd)
 	errno = saved;
 }
 
-static int read_whole(int dirfd, const char *path, int flags, size_t max, struct kache_buf *out)
+static int read_whole(const char *path, int flags, size_t max, struct kache_buf *out)
 {
-	KACHE_AUTO_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
+	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOCTTY | flags, 0);
 	size_t start = out->len, room = 8192;
 
 	if (fd < 0)
@@ -48,19 +48,14 @@ static int read_whole(int dirfd, const char *path, int flags, size_t max, struct
 	}
 }
 
-int kache_file_readat(int dirfd, const char *path, size_t max, struct kache_buf *out)
-{
-	return read_whole(dirfd, path, O_NONBLOCK, max, out);
-}
-
 int kache_file_read(const char *path, size_t max, struct kache_buf *out)
 {
-	return read_whole(AT_FDCWD, path, O_NONBLOCK, max, out);
+	return read_whole(path, O_NONBLOCK, max, out);
 }
 
 int kache_file_read_waiting(const char *path, size_t max, struct kache_buf *out)
 {
-	return read_whole(AT_FDCWD, path, 0, max, out);
+	return read_whole(path, 0, max, out);
 }
 
 int kache_open(const char *path, int flags, mode_t mode)

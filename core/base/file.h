@@ -12,7 +12,6 @@
  * but a pipe; _waiting does, for what a user names. */
 int kache_file_read(const char *path, size_t max, struct kache_buf *out);
 int kache_file_read_waiting(const char *path, size_t max, struct kache_buf *out);
-int kache_file_readat(int dirfd, const char *path, size_t max, struct kache_buf *out);
 /* open(2) with O_CLOEXEC added; mode counts with O_CREAT. musl's open would set the flag once more. */
 int kache_open(const char *path, int flags, mode_t mode);
 /* All of len, through short writes and EINTR. 0 or KACHE_E_IO. */
