@@ -23,18 +23,23 @@ void kache_call_init(struct kache_call *c, uint64_t deadline_ns, int cancel_fd)
 	*c = (struct kache_call){ .kb = { .struct_size = sizeof c->kb, .deadline_ns = deadline_ns, .cancel_fd = cancel_fd } };
 }
 
-static int set_text(struct kache_call *c, int status, const char *fmt, va_list ap)
+/* What a server said is for eyes, not for terminals: neither C0 nor, in UTF-8, C1 controls (ECMA-48). */
+static void blank_controls(char *text)
 {
-	char text[TEXT_MAX + 1];
-
-	vsnprintf(text, sizeof text, fmt, ap);
-	/* What a server said is for eyes, not for terminals: neither C0 nor, in UTF-8, C1 controls (ECMA-48). */
 	for (unsigned char *p = (unsigned char *)text; *p; p++) {
 		if (p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f)
 			p[0] = p[1] = ' ';
 		if (*p < ' ' || *p == 0x7f)
 			*p = ' ';
 	}
+}
+
+static int set_text(struct kache_call *c, int status, const char *fmt, va_list ap)
+{
+	char text[TEXT_MAX + 1];
+
+	vsnprintf(text, sizeof text, fmt, ap);
+	blank_controls(text);
 	kache_fail(&c->err, KACHE_E_REMOTE, "%s", text);
 	return status;
 }
@@ -69,9 +74,8 @@ static void host_log(int level, const char *fmt, ...)
 	va_start(ap, fmt);
 	kache_buf_vfmt(&b, fmt, ap);
 	va_end(ap);
-	for (size_t i = 0; i < b.len; i++)
-		if ((unsigned char)b.data[i] < ' ')
-			b.data[i] = ' ';
+	if (b.data)
+		blank_controls(b.data);
 	kache_log(mine, "%s: %s", speaker ? speaker : "backend", b.data ? b.data : "");
 }
 
