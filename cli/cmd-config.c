@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "conf/edit.h"
 #include "conf/toml.h"
+#include "remote/url.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,14 +67,13 @@ static bool is_secret(const char *name, size_t len)
 /* Appends a URL, or host:port, with the password of its user part and secret parameters as "***". */
 static void show_url(struct kache_buf *b, const char *url)
 {
-	const char *scheme = strstr(url, "://"), *host = scheme ? scheme + 3 : url;
-	const char *at = memrchr(host, '@', strcspn(host, "?"));	/* a password may have slashes */
-	size_t user = strcspn(host, ":");
+	const char *scheme = strstr(url, "://"), *rest = scheme ? scheme + 3 : url, *end;
+	const char *password = kache_url_password(rest, strcspn(rest, "?"), &end);
 
-	if (at && host + user < at) {
-		kache_buf_add(b, url, (size_t)(host - url) + user + 1);
+	if (password) {
+		kache_buf_add(b, url, (size_t)(password - url));
 		kache_buf_str(b, "***");
-		url = at;
+		url = end;
 	}
 	kache_buf_add(b, url, strcspn(url, "?"));
 	for (url += strcspn(url, "?"); *url;) {		/* at '?' or '&' */

@@ -90,16 +90,21 @@ void kache_url_release(struct kache_url *u)
 	*u = (struct kache_url){ 0 };
 }
 
+const char *kache_url_password(const char *rest, size_t len, const char **end)
+{
+	const char *colon;
+
+	*end = memrchr(rest, '@', len);
+	colon = *end ? memchr(rest, ':', (size_t)(*end - rest)) : NULL;
+	return colon ? colon + 1 : NULL;
+}
+
 char *kache_url_show(const struct kache_url *u)
 {
-	const char *host = strstr(u->base, "://"), *at, *colon;
+	const char *scheme = strstr(u->base, "://"), *end;
+	const char *password = scheme ? kache_url_password(scheme + 3, strlen(scheme + 3), &end) : NULL;
 
-	if (!host)
+	if (!password)
 		return kache_strdup(u->base);
-	host += 3;
-	at = strrchr(host, '@');	/* also behind a slash: it may be one of the password */
-	colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
-	if (!colon)
-		return kache_strdup(u->base);
-	return kache_asprintf("%.*s***%s", (int)(colon + 1 - u->base), u->base, at);
+	return kache_asprintf("%.*s***%s", (int)(password - u->base), u->base, end);
 }
