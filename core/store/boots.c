@@ -61,11 +61,16 @@ static void read_id(unsigned char id[KACHE_BOOT_ID])
 	memcpy(id, h.b, KACHE_BOOT_ID);
 }
 
-static bool same_id(const struct page *p, const unsigned char id[KACHE_BOOT_ID])
+static bool same_id(const struct page *p, const struct kache_boot *boot)
 {
 	static const unsigned char none[KACHE_BOOT_ID];
 
-	return memcmp(id, none, sizeof none) && !memcmp(p->id, id, KACHE_BOOT_ID);
+	return memcmp(boot->id, none, sizeof none) && !memcmp(p->id, boot->id, KACHE_BOOT_ID);
+}
+
+static bool same_time(const struct page *p, const struct kache_boot *boot)
+{
+	return llabs(p->started - boot->started) < same_start;
 }
 
 static bool save(struct page *p, int fd, int64_t offset)
@@ -124,13 +129,13 @@ void kache_boots_read(const void *page, int fd, int64_t offset, int64_t used, bo
 		boot.now = kache_now_coarse();
 		boot.started = boot.now - (int64_t)kache_now_boot();
 	}
-	if (good && llabs(p.started - boot.started) < same_start) {
+	if (good && same_time(&p, &boot)) {
 		windows_of(&p, out);
 		return;
 	}
 	if (!given)
 		read_id(boot.id);
-	if (good && same_id(&p, boot.id)) {
+	if (good && same_id(&p, &boot)) {
 		windows_of(&p, out);
 		p.started = boot.started;	/* the clock was set */
 		if (fd >= 0)
@@ -140,7 +145,7 @@ void kache_boots_read(const void *page, int fd, int64_t offset, int64_t used, bo
 	if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB)) {
 		/* Somebody else may have been faster. */
 		if (pread(fd, &there, sizeof there, (off_t)offset) == (ssize_t)sizeof there && sound(&there) &&
-		    (same_id(&there, boot.id) || llabs(there.started - boot.started) < same_start)) {
+		    (same_id(&there, &boot) || same_time(&there, &boot))) {
 			p = there;
 		} else {
 			note(&p, &boot, used, empty);
