@@ -248,11 +248,8 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 	int rc = KACHE_OK;
 
 	/* A toolchain may be updated while it compiles, and the key has the one of before. */
-	if (!kache_call_compiler_same(c)) {
-		*reason = "compiler-changed";
-		*detail = kache_strdup(c->compiler.program);
-		return KACHE_E_INVALID;
-	}
+	if (!kache_call_compiler_same(c))
+		rc = refuse(&p, "compiler-changed", c->compiler.program);
 	describe(&p, m);
 	collect_raw(&p, m);
 	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout && !WEXITSTATUS(run->status)) {
@@ -261,10 +258,10 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 		else
 			names_from_rules(&p, &names);
 	}
-	for (size_t i = 0; i < names.n && !rc; i++)
-		rc = add_output(&p, names.v[i], err);
 	if (!rc)
 		rc = check_extra(&p, &names);
+	for (size_t i = 0; i < names.n && !rc; i++)
+		rc = add_output(&p, names.v[i], err);
 	if (!rc)
 		rc = add_streams(&p);
 	/* Blobs are in; then the entry, then what leads to it. */
