@@ -1,34 +1,18 @@
 #!/bin/sh
 # Whatever is wrong with the cache, the compile is a normal one, with one line of warning at most.
 . "$(dirname "$0")/../lib/lib.sh"
-need rustc strace
-
-mkdir -p "$T/p" "$T/out"
-cd "$T/p" || exit 99
-printf 'fn main() { println!("one"); }\n' > x.rs
-# compile: through kache, output in $T/out; $log has what was said, $status the exit code.
-compile() {
-	rm -rf "$T/out"
-	mkdir -p "$T/out"
-	log=$("$@" "$KACHE" rustc --crate-name x --crate-type bin --emit=dep-info,link --out-dir "$T/out" x.rs 2>&1)
-	status=$?
-}
-good() { # good NAME: exit 0, the program works, at most one line of talk
-	is "$status" 0 "$1: the compile succeeds"
-	is "$("$T/out/x" 2>&1)" one "$1: the program is right"
-	test "$(printf '%s\n' "$log" | grep -c kache:)" -le 1
-	ok $? "$1: one line of warning at most"
-}
+. "$srcdir/tests/lib/compile.sh"
+need strace
 warned() { like "$log" "$1" "$2"; }
 
 mkdir -p "$XDG_CONFIG_HOME/kache" "$XDG_RUNTIME_DIR"
 printf '[cache]\nlocal_max_sise = "1GB"\n' > "$XDG_CONFIG_HOME/kache/config.toml"
-compile env
+compile
 good "unknown key"
 warned 'config.toml:2: unknown key cache.local_max_sise; did you mean cache.local_max_size' "unknown key: file, line and the nearest name"
 printf '[cache\n' > "$XDG_CONFIG_HOME/kache/config.toml"
 rm -rf "$XDG_RUNTIME_DIR/kache"
-compile env
+compile
 good "broken configuration"
 warned 'config.toml:1: ' "broken configuration: file and line"
 compile sh -c '"$@"; "$@"; exit $?' build
@@ -38,7 +22,7 @@ rm "$XDG_CONFIG_HOME/kache/config.toml"
 fresh() { rm -rf "$KACHE_CACHE_DIR" "$XDG_RUNTIME_DIR/kache"; }
 fresh
 echo file > "$T/cache"
-compile env
+compile
 good "cache directory is a file"
 warned 'cache' "cache directory is a file: says so"
 rm -f "$T/cache"
@@ -46,7 +30,7 @@ rm -f "$T/cache"
 fresh
 mkdir -p "$T/cache"
 echo data > "$T/cache/precious"
-compile env
+compile
 good "cache directory is somebody else's"
 warned 'not a kache store' "somebody else's: says so"
 is "$(ls "$T/cache")" precious "somebody else's: nothing is touched"
@@ -54,7 +38,7 @@ is "$(ls "$T/cache")" precious "somebody else's: nothing is touched"
 fresh
 mkdir -p "$T/cache"
 echo 'kache store 999' > "$T/cache/format"
-compile env
+compile
 good "newer store format"
 warned 'store format 999' "newer store format: says so"
 is "$(ls "$T/cache")" format "newer store format: nothing is touched"
@@ -63,7 +47,7 @@ is "$(ls "$T/cache")" format "newer store format: nothing is touched"
 for e in ENOSPC EIO EROFS EDQUOT; do
 	for call in open,openat write,writev copy_file_range link rename mkdir; do
 		fresh
-		compile env                     # a sound store first, so that the injection meets the publish
+		compile                     # a sound store first, so that the injection meets the publish
 		# Opening fails for the store's own files alone: where kache ends as the compiler, that one opens too.
 		only=
 		test $call = open,openat && only=$(find "$KACHE_CACHE_DIR" -type f | sed 's/^/-P /')
@@ -89,8 +73,9 @@ for e in ENOSPC EIO EROFS EDQUOT; do
 done
 
 fresh
-compile env
+compile
 cp -a "$KACHE_CACHE_DIR" "$T/sound"
+restore() { rm -rf "$KACHE_CACHE_DIR"; cp -a "$T/sound" "$KACHE_CACHE_DIR"; }
 # damage KIND: flips a byte in the middle of every file of that kind.
 damage() {
 	find "$KACHE_CACHE_DIR/$1" -type f | while read -r f; do
@@ -99,38 +84,34 @@ damage() {
 	done
 }
 for kind in entries manifests compilers blobs; do
-	rm -rf "$KACHE_CACHE_DIR"
-	cp -a "$T/sound" "$KACHE_CACHE_DIR"
+	restore
 	damage $kind
-	compile env
+	compile
 	good "damaged $kind"
-	compile env
+	compile
 	good "damaged $kind, once more"
-	rm -rf "$KACHE_CACHE_DIR"
-	cp -a "$T/sound" "$KACHE_CACHE_DIR"
+	restore
 	find "$KACHE_CACHE_DIR/$kind" -type f -exec truncate -s 3 {} +
-	compile env
+	compile
 	good "truncated $kind"
-	rm -rf "$KACHE_CACHE_DIR"
-	cp -a "$T/sound" "$KACHE_CACHE_DIR"
+	restore
 	find "$KACHE_CACHE_DIR/$kind" -type f -delete
-	compile env
+	compile
 	good "missing $kind"
 done
-rm -rf "$KACHE_CACHE_DIR"
-cp -a "$T/sound" "$KACHE_CACHE_DIR"
+restore
 head -c 100000 /dev/urandom > "$KACHE_CACHE_DIR/inputs.map"
-compile env
+compile
 good "garbage for inputs.map"
 
-compile env
+compile
 echo garbage > "$KACHE_CACHE_DIR/index.db"
 log=$("$builddir/kache-cli" stats 2>&1)
 is $? 0 "a damaged index is made anew"
 like "$log" 'Misses' "and answers"
 
 printf 'fn main() { broken\n' > x.rs
-compile env
+compile
 is "$status" 1 "an error of the program keeps its exit code"
 like "$log" 'error' "and its message"
 is "$(ls "$T/out")" "" "and leaves nothing"

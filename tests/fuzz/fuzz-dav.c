@@ -2,11 +2,10 @@
 #define _GNU_SOURCE
 #include "config.h"
 
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/server.h"
 
 #include "../../backends/http/list.c"
 
-#include <stdarg.h>
 
 bool fuzz_accepted;
 
@@ -14,15 +13,7 @@ static const uint8_t *answer;
 static size_t answer_len;
 static unsigned requests;
 
-static int fail(struct kb_call *call, int code, const char *fmt, ...)
-{
-	(void)call;
-	(void)fmt;
-	return code;
-}
-
-static const struct kb_host host = { .fail = fail };
-const struct kb_host *web_host = &host;
+const struct kb_host *web_host = &fuzz_host;
 
 int web_no_memory(struct kb_call *call)
 {

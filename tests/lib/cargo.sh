@@ -5,6 +5,14 @@ need cargo rustc cc
 export CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} CARGO_NET_OFFLINE=true CARGO_TERM_COLOR=never
 unset CARGO_PRIMARY_PACKAGE OUT_DIR RUSTC RUSTC_LOG RUSTC_BOOTSTRAP
 
+# make_leaf DIR NUMBER: the library that all others of a workspace depend on, with another number.
+make_leaf() {
+	cat > "$1/leaf/src/lib.rs" <<-EOF
+		pub fn number() -> u32 { $2 }
+		pub fn text() -> &'static str { include_str!("text.txt") }
+	EOF
+}
+
 # make_workspace DIR: lib <- mid <- app, a proc macro that reads a file and a variable, a build script
 # that writes code into OUT_DIR, a test.
 make_workspace() {
@@ -20,10 +28,7 @@ make_workspace() {
 	printf '[dependencies]\nleaf = { path = "../leaf" }\n' >> "$1/mid/Cargo.toml"
 	printf '[lib]\nproc-macro = true\n' >> "$1/mac/Cargo.toml"
 	printf 'build = "build.rs"\n[dependencies]\nmid = { path = "../mid" }\nmac = { path = "../mac" }\n' >> "$1/app/Cargo.toml"
-	cat > "$1/leaf/src/lib.rs" <<-'EOF'
-		pub fn number() -> u32 { 1 }
-		pub fn text() -> &'static str { include_str!("text.txt") }
-	EOF
+	make_leaf "$1" 1
 	printf 'hello' > "$1/leaf/src/text.txt"
 	printf 'mod inner;\npub fn twice() -> u32 { 2 * leaf::number() + inner::extra() }\npub use leaf::text;\n' > "$1/mid/src/lib.rs"
 	printf 'pub fn extra() -> u32 { 0 }\n' > "$1/mid/src/inner.rs"

@@ -34,6 +34,16 @@ trap_dependency() { # NAME SOURCE [MORE-TOML]
 	echo "$1 = { path = \"$1\" }" >> "$W/Cargo.toml"
 }
 
+# One that cargo gets from a repository, which is $W.git.
+trap_git_dependency() { # NAME SOURCE
+	mkdir -p "$W.git/src"
+	printf '[package]\nname = "%s"\nversion = "0.1.0"\nedition = "2021"\n' "$1" > "$W.git/Cargo.toml"
+	printf '%s\n' "$2" > "$W.git/src/lib.rs"
+	(cd "$W.git" && git init -q . && git config user.email t@example.com && git config user.name t &&
+		git add . && git commit -qm 1) > "$T/git" 2>&1
+	printf '[dependencies]\n%s = { git = "file://%s" }\n' "$1" "$W.git" >> "$W/Cargo.toml"
+}
+
 # trap_build DIR WRAPPER: status, diagnostics and the program's words into $T/said.NAME
 trap_build() {
 	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$1" cargo $trap_cargo) > "$T/log" 2>&1

@@ -65,12 +65,7 @@ trap_is hit replaced "and back"
 
 trap_begin from_git
 if command -v git > /dev/null; then
-	mkdir -p "$W.git/src"
-	(cd "$W.git" && git init -q . && git config user.email t@example.com && git config user.name t) > "$T/git" 2>&1
-	printf '[package]\nname = "dep"\nversion = "0.1.0"\nedition = "2021"\n' > "$W.git/Cargo.toml"
-	echo 'pub fn v() -> u32 { 1 }' > "$W.git/src/lib.rs"
-	(cd "$W.git" && git add . && git commit -qm 1) > "$T/git" 2>&1
-	printf '[dependencies]\ndep = { git = "file://%s" }\n' "$W.git" >> "$W/Cargo.toml"
+	trap_git_dependency dep 'pub fn v() -> u32 { 1 }'
 	echo 'fn main() { println!("{}", dep::v()); }' > "$W/src/main.rs"
 	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home"
 	(cd "$W" && env $trap_env cargo generate-lockfile) > "$T/lock" 2>&1

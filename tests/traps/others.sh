@@ -121,14 +121,10 @@ trap_env=; trap_is hit wrappers "and none"
 # A cargo home behind a link, and one that is elsewhere.
 trap_begin homes
 if command -v git > /dev/null; then
-	mkdir -p "$W.git/src" "$T/home.1"
+	mkdir -p "$T/home.1"
 	ln -sfn home.1 "$T/home"
-	(cd "$W.git" && git init -q . && git config user.email t@example.com && git config user.name t) > "$T/git" 2>&1
-	printf '[package]\nname = "dep"\nversion = "0.1.0"\nedition = "2021"\n' > "$W.git/Cargo.toml"
 	# file!() there is a name that does not depend on the machine; what it leads to does not concern a program.
-	echo 'pub fn v() -> bool { file!().ends_with("/src/lib.rs") }' > "$W.git/src/lib.rs"
-	(cd "$W.git" && git add . && git commit -qm 1) > "$T/git" 2>&1
-	printf '[dependencies]\ndep = { git = "file://%s" }\n' "$W.git" >> "$W/Cargo.toml"
+	trap_git_dependency dep 'pub fn v() -> bool { file!().ends_with("/src/lib.rs") }'
 	echo 'fn main() { println!("{}", dep::v()); }' > "$W/src/main.rs"
 	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home"
 	(cd "$W" && env $trap_env cargo generate-lockfile) > "$T/lock" 2>&1

@@ -41,7 +41,7 @@ watch() {
 }
 with() { watch "$1" env RUSTC_WRAPPER="$KACHE" cargo $2; is $watch_status 0 "$1: it builds"; }
 without() { watch "$1" env RUSTC_WRAPPER= cargo $2; is $watch_status 0 "$1: it builds"; }
-leaf() { printf 'pub fn number() -> u32 { %d }\npub fn text() -> &%sstatic str { include_str!("text.txt") }\n' "$1" "'" > "$T/w/leaf/src/lib.rs"; }
+leaf() { make_leaf "$T/w" "$1"; }
 
 with "first" "build -p app"
 like "$watch_said" ' [1-9][0-9]* links' "there are links"
