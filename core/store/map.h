@@ -16,7 +16,7 @@
 #include "store/boots.h"
 #include "store/store.h"
 
-enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64 };
+enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64, KACHE_MAP_PAGE = 4096 };
 #define KACHE_MAP_BYTES (KACHE_MAP_SLOTS * KACHE_MAP_RECORD + KACHE_BOOTS_PAGE)
 
 /* False if not known. */

@@ -3,6 +3,7 @@
 #include "config.h"
 #include "tap.h"
 
+#include "base/clock.h"
 #include "base/path.h"
 #include "store/map.h"
 #include "store/restore.h"
@@ -220,6 +221,33 @@ static void test_map(struct kache_store *s)
 	free(path);
 }
 
+/* Neighbours lie together, and that crowds nobody out. */
+static void test_map_neighbours(struct kache_store *s)
+{
+	enum { MANY = 20000, CRATE = 50 };
+	int64_t now = kache_now_real();
+	struct kache_hash h = { { 0 } }, got;
+	unsigned known = 0, wrong = 0;
+
+	for (uint64_t i = 0; i < MANY; i++) {
+		struct kache_stat st = { .dev = 5, .ino = 1000000 + i + i / CRATE * 3, .size = i % 100, .mtime = now, .ctime = now, .btime = now };
+
+		memcpy(h.b, &i, sizeof i);
+		kache_map_put(s, &st, &h);
+	}
+	for (uint64_t i = 0; i < MANY; i++) {
+		struct kache_stat st = { .dev = 5, .ino = 1000000 + i + i / CRATE * 3, .size = i % 100, .mtime = now, .ctime = now, .btime = now };
+
+		memcpy(h.b, &i, sizeof i);
+		if (!kache_map_get(s, &st, &got))
+			continue;
+		known++;
+		wrong += !kache_hash_eq(&h, &got);
+	}
+	ok(known >= MANY - MANY / 100, "%u of %d neighbours are known", known, MANY);
+	is_int(wrong, 0, "none for another");
+}
+
 static void test_open(void)
 {
 	char *foreign = at("foreign"), *file = at("foreign/data"), *newer = at("newer"), *format = at("newer/format");
@@ -328,6 +356,7 @@ int main(void)
 	test_blobs(s);
 	test_restore(s);
 	test_map(s);
+	test_map_neighbours(s);
 	test_open();
 	test_another_user();
 	kache_store_close(s);
