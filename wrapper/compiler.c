@@ -306,7 +306,7 @@ static char *memo_path(struct kache_call *c, struct kache_hasher *h)
 	struct kache_hash id;
 
 	kache_hasher_end(h, &id);
-	return kache_asprintf("%s/compilers/%s", c->store->root, kache_hash_hex(&id, hex));
+	return kache_concat(c->store->root, "/compilers/", kache_hash_hex(&id, hex), NULL);
 }
 
 /* The program behind a proxy. */
@@ -372,9 +372,15 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 	return rc;
 }
 
+/* A name with a slash in it is taken as it is: its memo looks at the file. */
+static char *find_program(const char *name)
+{
+	return strchr(name, '/') ? kache_strdup(name) : kache_path_search(name, NULL);
+}
+
 int kache_call_compiler(struct kache_call *c, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *first = kache_path_search(c->argv[0], NULL);
+	KACHE_AUTO_FREE char *first = find_program(c->argv[0]);
 	const char *rustc = c->compiler.clippy ? c->argv[1] : c->argv[0];
 	KACHE_AUTO_FREE char *found = NULL, *real = NULL;
 	bool proxy;
@@ -382,7 +388,7 @@ int kache_call_compiler(struct kache_call *c, struct kache_error *err)
 
 	if (!first)
 		return kache_fail(err, KACHE_E_NOENT, "%s not found", c->argv[0]);
-	found = rustc == c->argv[0] ? kache_strdup(first) : kache_path_search(rustc, NULL);
+	found = rustc == c->argv[0] ? kache_strdup(first) : find_program(rustc);
 	if (!found)
 		return kache_fail(err, KACHE_E_NOENT, "%s not found", rustc);
 	rc = identify(c, found, c->compiler.clippy ? first : NULL, &proxy, err);

@@ -132,8 +132,13 @@ void *realloc(void *p, size_t size)
 	if (!p)
 		return take(size);
 	h = head_of(p);
-	if (size <= h->size)
+	if (size <= h->size) {
+		if (is_last(h)) {
+			h->size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+			at = (unsigned char *)(h + 1) + h->size;
+		}
 		return p;
+	}
 	if (is_last(h) && size < BIG) {
 		size_t grown = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 
