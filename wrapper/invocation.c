@@ -137,8 +137,9 @@ static void component(struct kache_call *c, struct kache_hasher *h, const char *
 	kache_hasher_field(h, label, value, len);
 	kache_buf_str(&c->describe, label);
 	kache_buf_ch(&c->describe, ' ');
-	for (size_t i = 0; i < len; i++)
-		kache_buf_ch(&c->describe, value[i] == '\n' ? ' ' : value[i]);
+	kache_buf_add(&c->describe, value, len);
+	for (char *p = c->describe.data + c->describe.len - len; (p = memchr(p, '\n', (size_t)(c->describe.data + c->describe.len - p)));)
+		*p = ' ';
 	kache_buf_ch(&c->describe, '\n');
 }
 
@@ -188,11 +189,13 @@ static void add_environment(struct kache_call *c, struct kache_hasher *h)
 	const char *salt = kache_conf_str(c->conf, KACHE_CONF_KEY_SALT);
 
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
-		KACHE_AUTO_FREE char *label = kache_asprintf("env %s", counted[i]);
 		const char *value = getenv(counted[i]);
 
-		if (value)
+		if (value) {
+			KACHE_AUTO_FREE char *label = kache_concat("env ", counted[i], NULL);
+
 			text(c, h, label, value);
+		}
 	}
 	for (size_t i = 0; i < declared->n; i++) {
 		KACHE_AUTO_FREE char *label = kache_asprintf("key_env %s", declared->v[i]);

@@ -49,6 +49,25 @@ char *kache_strdup(const char *s)
 	return kache_strndup(s, strlen(s));
 }
 
+char *kache_concat(const char *first, ...)
+{
+	size_t len = 0;
+	char *all, *to;
+	va_list ap;
+
+	va_start(ap, first);
+	for (const char *s = first; s; s = va_arg(ap, const char *))
+		len += strlen(s);
+	va_end(ap);
+	all = to = kache_alloc(len + 1);
+	va_start(ap, first);
+	for (const char *s = first; s; s = va_arg(ap, const char *))
+		to = stpcpy(to, s);
+	va_end(ap);
+	*to = '\0';
+	return all;
+}
+
 char *kache_asprintf(const char *fmt, ...)
 {
 	struct kache_buf b = KACHE_BUF_INIT;
@@ -107,7 +126,10 @@ void kache_buf_str(struct kache_buf *b, const char *s)
 
 void kache_buf_ch(struct kache_buf *b, char c)
 {
-	kache_buf_add(b, &c, 1);
+	if (b->cap - b->len < 2)
+		kache_buf_reserve(b, 1);
+	b->data[b->len++] = c;
+	b->data[b->len] = '\0';
 }
 
 void kache_buf_vfmt(struct kache_buf *b, const char *fmt, va_list ap)
@@ -132,6 +154,24 @@ void kache_buf_fmt(struct kache_buf *b, const char *fmt, ...)
 	va_start(ap, fmt);
 	kache_buf_vfmt(b, fmt, ap);
 	va_end(ap);
+}
+
+void kache_buf_decimal(struct kache_buf *b, uint64_t v)
+{
+	char digits[20], *at = digits + sizeof digits;
+
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	kache_buf_add(b, at, (size_t)(digits + sizeof digits - at));
+}
+
+void kache_buf_trim(struct kache_buf *b)
+{
+	if (!b->data || b->cap == b->len + 1)
+		return;
+	b->data = kache_realloc(b->data, b->len + 1, 1);
+	b->cap = b->len + 1;
 }
 
 char *kache_buf_steal(struct kache_buf *b)

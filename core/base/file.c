@@ -39,8 +39,10 @@ static int read_whole(const char *path, int flags, size_t max, struct kache_buf 
 		out->len += (size_t)n;
 		out->data[out->len] = '\0';
 		/* A short read of a regular file is its end: one system call saved on small files. */
-		if ((size_t)n < room)
+		if ((size_t)n < room) {
+			kache_buf_trim(out);
 			return KACHE_OK;
+		}
 		if (out->len - start > max)
 			return KACHE_E_TOOBIG;
 		if (room < 1 << 20)
@@ -102,9 +104,15 @@ int kache_mkdirs(const char *path, mode_t mode)
 char *kache_temp_name(const char *dir, const char *prefix)
 {
 	static unsigned counter;
+	struct kache_buf b = KACHE_BUF_INIT;
 
-	return kache_asprintf("%s/%s%ld-%u", dir, prefix, (long)getpid(),
-			      __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
+	kache_buf_str(&b, dir);
+	kache_buf_ch(&b, '/');
+	kache_buf_str(&b, prefix);
+	kache_buf_decimal(&b, (uint64_t)getpid());
+	kache_buf_ch(&b, '-');
+	kache_buf_decimal(&b, __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
+	return kache_buf_steal(&b);
 }
 
 int kache_file_replace(const char *path, const void *data, size_t len, mode_t mode)
@@ -133,24 +141,15 @@ int kache_file_replace(const char *path, const void *data, size_t len, mode_t mo
 	return KACHE_E_IO;
 }
 
-int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
+/* On its own, for its stack. */
+__attribute__((noinline))
+static int copy_by_hand(int from_fd, int to_fd, uint64_t size)
 {
 	char chunk[64 * 1024];
-	ssize_t n;
 
-#ifdef SYS_copy_file_range
 	while (size) {
-		n = syscall(SYS_copy_file_range, from_fd, NULL, to_fd, NULL,
-			    (size_t)(size > 1u << 30 ? 1u << 30 : size), 0u);
-		if (n <= 0)
-			break;
-		size -= (uint64_t)n;
-	}
-	if (!size)
-		return KACHE_OK;
-#endif
-	while (size) {		/* another file system, or a kernel that can't: offsets are where we stopped */
-		n = read(from_fd, chunk, sizeof chunk);
+		ssize_t n = read(from_fd, chunk, sizeof chunk);
+
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0) {
@@ -165,6 +164,22 @@ int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
 		size -= (uint64_t)n;
 	}
 	return KACHE_OK;
+}
+
+int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
+{
+#ifdef SYS_copy_file_range
+	while (size) {
+		ssize_t n = syscall(SYS_copy_file_range, from_fd, NULL, to_fd, NULL,
+				    (size_t)(size > 1u << 30 ? 1u << 30 : size), 0u);
+
+		if (n <= 0)
+			break;
+		size -= (uint64_t)n;
+	}
+#endif
+	/* Another file system, or a kernel that can't: offsets are where we stopped. */
+	return size ? copy_by_hand(from_fd, to_fd, size) : KACHE_OK;
 }
 
 #if defined __linux__ && defined SYS_statx

@@ -71,7 +71,7 @@ void kache_json_str(struct kache_json *j, const char *name, const char *value)
 void kache_json_u64(struct kache_json *j, const char *name, uint64_t value)
 {
 	begin(j, name);
-	kache_buf_fmt(j->out, "%" PRIu64, value);
+	kache_buf_decimal(j->out, value);
 }
 
 void kache_json_i64(struct kache_json *j, const char *name, int64_t value)

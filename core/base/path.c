@@ -15,7 +15,7 @@ char *kache_path_join(const char *dir, const char *name)
 
 	if (name[0] == '/' || !n)
 		return kache_strdup(name);
-	return kache_asprintf(dir[n - 1] == '/' ? "%s%s" : "%s/%s", dir, name);
+	return kache_concat(dir, dir[n - 1] == '/' ? "" : "/", name, NULL);
 }
 
 char *kache_path_absolute(const char *cwd, const char *path)

@@ -433,7 +433,7 @@ static char *xdg(const char *variable, const char *fallback, const char *rest)
 		return kache_path_join(base, rest);
 	if (!home || home[0] != '/')
 		return NULL;
-	return kache_asprintf("%s/%s/%s", home, fallback, rest);
+	return kache_concat(home, "/", fallback, "/", rest, NULL);
 }
 
 char *kache_conf_user_file(bool *named)

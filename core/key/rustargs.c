@@ -165,15 +165,16 @@ static void on_extern(struct kache_rust_args *a, const char *value)
 {
 	const char *eq = strchr(value, '='), *colon = strchr(value, ':');
 	const char *name = colon && (!eq || colon < eq) ? colon + 1 : value;
-	KACHE_AUTO_FREE char *shown = NULL;
+	KACHE_AUTO_FREE char *shown = NULL, *whole = NULL;
 
 	if (!eq) {
 		part(a, "--extern", value, false);
 		return;
 	}
 	/* The file name has cargo's hash in it; where the file lies does not reach the output. */
-	shown = kache_asprintf("%.*s=%s", (int)(eq - value), value, kache_path_base(eq + 1));
-	part(a, "--extern", shown, false);
+	shown = kache_strndup(value, (size_t)(eq + 1 - value));
+	whole = kache_concat(shown, kache_path_base(eq + 1), NULL);
+	part(a, "--extern", whole, false);
 	a->externs = kache_realloc(a->externs, a->n_externs + 1, sizeof *a->externs);
 	a->externs[a->n_externs++] = (struct kache_rust_extern){
 		kache_strndup(name, (size_t)(eq - name)), kache_strdup(eq + 1)

@@ -45,7 +45,7 @@ char *kache_tokens_path(const struct kache_tokens *t, const char *path)
 	for (size_t i = 0; i < t->n; i++) {
 		if (!t->t[i].key || !kache_path_below(path, t->t[i].path, &rest))
 			continue;
-		return kache_asprintf(*rest ? "{%s}/%s" : "{%s}%s", t->t[i].name, rest);
+		return kache_concat("{", t->t[i].name, *rest ? "}/" : "}", rest, NULL);
 	}
 	return kache_strdup(path);
 }
@@ -59,7 +59,7 @@ char *kache_tokens_expand(const struct kache_tokens *t, const char *path)
 	len = strcspn(path, "}");
 	for (size_t i = 0; i < t->n; i++)
 		if (strlen(t->t[i].name) == len - 1 && !strncmp(t->t[i].name, path + 1, len - 1) && path[len] == '}')
-			return kache_asprintf("%s%s", t->t[i].path, path + len + 1);
+			return kache_concat(t->t[i].path, path + len + 1, NULL);
 	return NULL;
 }
 
@@ -89,7 +89,9 @@ void kache_tokens_value(const struct kache_tokens *t, const char *text, size_t l
 
 			if (!t->t[i].key || !stands_at(text, len, at, t->t[i].path, n))
 				continue;
-			kache_buf_fmt(out, "{%s}", t->t[i].name);
+			kache_buf_ch(out, '{');
+			kache_buf_str(out, t->t[i].name);
+			kache_buf_ch(out, '}');
 			at += n;
 			found = true;
 		}

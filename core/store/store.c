@@ -153,10 +153,11 @@ void kache_store_close(struct kache_store *s)
 
 char *kache_store_path(const struct kache_store *s, const char *kind, const struct kache_hash *h)
 {
-	char hex[KACHE_HEX_LEN + 1];
+	char hex[KACHE_HEX_LEN + 1], shard[] = "/00/";
 
 	kache_hash_hex(h, hex);
-	return kache_asprintf("%s/%s/%.2s/%s", s->root, kind, hex, hex);
+	memcpy(shard + 1, hex, 2);
+	return kache_concat(s->root, "/", kind, shard, hex, NULL);
 }
 
 char *kache_store_temp(const struct kache_store *s)

@@ -118,8 +118,30 @@ static void test_text(void)
 	is_int(kache_parse_bool("maybe"), -1, "maybe");
 }
 
+static void test_buffers(void)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	char *all = kache_concat("a", "", "bc", NULL), *none = kache_concat("", NULL);
+
+	is_str(all, "abc", "concat");
+	is_str(none, "", "concat of nothing");
+	free(all);
+	free(none);
+	kache_buf_decimal(&b, 0);
+	kache_buf_ch(&b, ' ');
+	kache_buf_decimal(&b, UINT64_MAX);
+	is_str(b.data, "0 18446744073709551615", "decimal");
+	kache_buf_reserve(&b, 10000);
+	kache_buf_trim(&b);
+	ok(b.cap == b.len + 1 && !strcmp(b.data, "0 18446744073709551615"), "trim");
+	for (int i = 0; i < 1000; i++)
+		kache_buf_ch(&b, 'x');
+	ok(b.len == 1022 && b.data[1021] == 'x' && !b.data[1022], "and it grows again");
+}
+
 int main(void)
 {
+	test_buffers();
 	test_reader();
 	test_paths();
 	test_hash();
