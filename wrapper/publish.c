@@ -18,6 +18,7 @@ struct publisher {
 	struct kache_entry e;
 	const char *raw[4];	/* values that must not be in any output */
 	size_t n_raw;
+	int old;		/* kache_result_may_link's */
 	const char *reason;
 	char *detail;
 };
@@ -123,12 +124,14 @@ static int check_raw(struct publisher *p, const char *path)
 	return KACHE_OK;
 }
 
-static bool may_link(const struct publisher *p, uint32_t role)
+static bool may_link(struct publisher *p, uint32_t role)
 {
 	const char *policy = kache_conf_str(p->c->conf, KACHE_CONF_LINK);
+	const struct kache_rust_args *a = &p->c->args;
+	bool rlib = a->emit & KACHE_EMIT_LINK && a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB);
 
-	return role == KACHE_ROLE_RLIB && p->c->args.emit & KACHE_EMIT_METADATA && !getenv("CARGO_PRIMARY_PACKAGE") &&
-	       (!strcmp(policy, "auto") || !strcmp(policy, "hardlink"));
+	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) &&
+	       kache_result_may_link(p->c, role, rlib, a->emit & KACHE_EMIT_METADATA, !strcmp(p->c->kind, "build-script"), &p->old);
 }
 
 static int add_output(struct publisher *p, const char *name, struct kache_error *err)
@@ -243,7 +246,7 @@ static void collect_raw(struct publisher *p, const struct kache_manifest *m)
 int kache_result_publish(struct kache_call *c, const struct kache_run *run, struct kache_manifest *m,
 			 const char **reason, char **detail, struct kache_error *err)
 {
-	struct publisher p = { .c = c, .run = run };
+	struct publisher p = { .c = c, .run = run, .old = -1 };
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	int rc = KACHE_OK;
 

@@ -8,22 +8,45 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool is_young(const char *path)
+{
+	struct kache_stat st;
+
+	return !kache_stat(path, true, &st) && st.mtime > KACHE_BLOB_TIME_NS;
+}
+
 /* Cargo takes a unit for stale whose newest output is older than any output of what it was made from, and
- * than its build script's run. Dependencies always have a fresh .rmeta beside the .rlib, so what was linked
- * against any is newer than a blob; the rest can be linked in place as it is. */
+ * than its build script's run. Where all of that has the time of a blob, so may the unit's own outputs. */
 static bool inputs_are_old(const struct kache_call *c)
 {
 	const char *out_dir = getenv("OUT_DIR");
-	struct kache_stat st;
 
 	if (out_dir) {
 		KACHE_AUTO_FREE char *dir = kache_path_dir(out_dir);
 		KACHE_AUTO_FREE char *output = kache_path_join(dir, "output");
 
-		if (!kache_stat(output, true, &st) && st.mtime > KACHE_BLOB_TIME_NS)
+		if (is_young(output))
 			return false;
 	}
-	return !c->args.n_externs;
+	for (size_t i = 0; i < c->args.n_externs; i++) {
+		/* One of a library's two files is named, .rlib where something is linked. */
+		static const char *const ends[] = { ".rmeta", ".rlib" };
+		const char *path = c->args.externs[i].path;
+
+		if (is_young(path))
+			return false;
+		for (size_t k = 0; k < 2; k++) {
+			KACHE_AUTO_FREE char *stem = NULL, *other = NULL;
+
+			if (!kache_ends(path, ends[k]))
+				continue;
+			stem = kache_strndup(path, strlen(path) - strlen(ends[k]));
+			other = kache_concat(stem, ends[1 - k], NULL);
+			if (is_young(other))
+				return false;
+		}
+	}
+	return true;
 }
 
 static bool has_role(const struct kache_entry *e, uint32_t role)
@@ -34,19 +57,20 @@ static bool has_role(const struct kache_entry *e, uint32_t role)
 	return false;
 }
 
-/* keying.md, "Restore". */
-static bool may_link(const struct kache_call *c, const struct kache_entry *e, const struct kache_output *o)
+bool kache_result_may_link(const struct kache_call *c, uint32_t role, bool rlib, bool metadata, bool build_script, int *old)
 {
-	switch (o->role) {
-	case KACHE_ROLE_RLIB:	/* the user's own products are for them to change */
-		return !getenv("CARGO_PRIMARY_PACKAGE") && has_role(e, KACHE_ROLE_METADATA);
-	case KACHE_ROLE_PROC_MACRO:
-		return !getenv("CARGO_PRIMARY_PACKAGE") && inputs_are_old(c);
-	case KACHE_ROLE_EXE:
-		return !strcmp(e->kind, "build-script") && inputs_are_old(c);
-	default:
+	/* The user's own products are for them to change. */
+	if (role == KACHE_ROLE_EXE ? !build_script : getenv("CARGO_PRIMARY_PACKAGE") != NULL)
 		return false;
-	}
+	/* A fresh .rmeta beside it is enough for cargo. */
+	if (role == KACHE_ROLE_RLIB)
+		return metadata;
+	/* Without an .rlib it is a check, where cargo touches the .rmeta. */
+	if (role != KACHE_ROLE_EXE && role != KACHE_ROLE_PROC_MACRO && !(role == KACHE_ROLE_METADATA && rlib))
+		return false;
+	if (*old < 0)
+		*old = inputs_are_old(c);
+	return *old;
 }
 
 static int place(struct kache_call *c, const struct kache_entry *e)
@@ -55,7 +79,8 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 	KACHE_AUTO_STRS struct kache_strs paths = { NULL, 0, 0 }, texts = { NULL, 0, 0 };
 	static const char *const policies[] = { "auto", "reflink", "hardlink", "copy" };
 	enum kache_link_policy policy = KACHE_LINK_AUTO;
-	int rc = KACHE_OK;
+	const bool rlib = has_role(e, KACHE_ROLE_RLIB), metadata = has_role(e, KACHE_ROLE_METADATA);
+	int rc = KACHE_OK, old = -1;
 
 	for (size_t i = 0; i < 4; i++)
 		if (!strcmp(policies[i], kache_conf_str(c->conf, KACHE_CONF_LINK)))
@@ -74,7 +99,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			r[i].data = kache_buf_steal(&b);
 			kache_strs_take(&texts, (char *)r[i].data);
 		} else {
-			r[i].link = may_link(c, e, o);
+			r[i].link = kache_result_may_link(c, o->role, rlib, metadata, !strcmp(e->kind, "build-script"), &old);
 		}
 	}
 	if (!rc)

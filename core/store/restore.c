@@ -60,6 +60,7 @@ static int prepare_copy(struct kache_store *s, struct kache_restore *r, enum kac
 static int prepare_link(struct kache_store *s, struct kache_restore *r)
 {
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
+	struct kache_hash known;
 	struct kache_stat st;
 	int rc;
 
@@ -71,7 +72,8 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
 	r->linked = true;
-	kache_map_put(s, &st, &r->output->blob);
+	if (!kache_map_get(s, &st, &known))
+		kache_map_put(s, &st, &r->output->blob);
 	return KACHE_OK;
 }
 

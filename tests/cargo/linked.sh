@@ -1,0 +1,71 @@
+#!/bin/sh
+# Which files in target/ are one inode with their blobs, and that cargo finds them fresh: what was made from nothing young may be as old
+# as a blob, and what comes after something young may not.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+export KACHE_INCREMENTAL=never CARGO_INCREMENTAL=0
+
+make_workspace "$T/w"
+linked() { # linked PATTERN…: how many files in target/ each one names that have a blob's inode
+	find "$KACHE_CACHE_DIR/blobs" -type f -printf '%i\n' | sort > "$T/blobs"
+	for linked_p in "$@"; do
+		find "$T/w/target" -path '*/deps/*' -name "$linked_p" -printf '%i\n' | sort -u | join - "$T/blobs" | wc -l
+	done | tr '\n' ' '
+}
+# build NAME PATTERN…: from an empty target directory, and then once more; the links after that in $links
+build() {
+	name=$1; shift
+	rm -rf "$T/w/target"
+	kbuild "$T/w" build -p app || show_log
+	is "$kb_status" 0 "$name: it builds"
+	links=$(linked "$@")
+	kbuild "$T/w" build -p app
+	is "$ev" "" "$name: and then nothing is to be done"
+}
+
+build cold libleaf-*.rlib libapp-*
+build warm libleaf-*.rlib libleaf-*.rmeta libmid-*.rlib libmid-*.rmeta libmac-*.so
+is "$(count '^(miss|uncached)')" 0 "warm: all hits"
+is "$links" "1 1 1 1 1 " "libraries and macros are linked, where nothing young came before"
+is "$(find "$T/w/target/debug/deps" -name 'app-*' -type f -perm -100 -links -3 | wc -l)" 1 "the program is the user's own"
+
+# What a build script says is as young as its run.
+printf 'fn main() { println!("cargo:rerun-if-changed=build.rs"); }\n' > "$T/w/leaf/build.rs"
+echo 'build = "build.rs"' >> "$T/w/leaf/Cargo.toml"
+build "a build script, cold" libleaf-*.rmeta
+build "a build script" libleaf-*.rlib libleaf-*.rmeta libmid-*.rlib libmid-*.rmeta libmac-*.so
+is "$links" "1 0 1 0 1 " "what comes after a build script has a .rmeta of its own"
+
+# What was just compiled is young.
+sed -i '/^build/d' "$T/w/leaf/Cargo.toml"
+rm "$T/w/leaf/build.rs"
+build "without it again" libmid-*.rmeta
+is "$links" "1 " "and then it is linked again"
+make_leaf "$T/w" 2
+kbuild "$T/w" build -p app
+is "$(count '^(miss|hit) lib leaf')" 1 "an edit below"
+kbuild "$T/w" build -p app
+is "$ev" "" "leaves nothing to be done"
+is "$("$T/w/target/debug/app")" "4 hello word 7" "and the program has it"
+make_leaf "$T/w" 1
+kbuild "$T/w" build -p app
+is "$(count '^miss')" 0 "the edit taken back: all hits"
+kbuild "$T/w" build -p app
+is "$ev" "" "which leaves nothing to be done"
+is "$("$T/w/target/debug/app")" "2 hello word 7" "and the program is the old one"
+
+# In a check cargo touches metadata.
+kbuild "$T/w" check -p app
+kbuild "$T/w" clean
+kbuild "$T/w" check -p app
+is "$(count '^hit [^ ]+ leaf')" 1 "check: hits"
+is "$(linked libleaf-*.rmeta libmid-*.rmeta)" "0 0 " "check: metadata is a copy"
+kbuild "$T/w" check -p app
+is "$ev" "" "check: fresh"
+runs "every blob is what it was" "$builddir/kache-cli" doctor --verify --checksums
+
+KACHE_LINK=copy
+export KACHE_LINK
+build "cache.link = copy" libleaf-*.rlib libleaf-*.rmeta libmac-*.so
+is "$links" "0 0 0 " "nothing is linked then"
+finish
