@@ -1,0 +1,149 @@
+"""Tables and plots of what bench/run measured. By itself: bench/report.py BENCH.JSON DIR, which writes DIR/benchmarks-*.svg and prints the
+tables in Markdown."""
+import json
+import pathlib
+import statistics
+import sys
+
+TITLES = {"cold": "cold", "warm": "warm", "moved": "warm, other checkout", "leaf": "leaf edited", "root": "root edited",
+          "branch": "branch switched"}
+COLORS = {"plain": "#8c8c8c", "floor": "#c9c9c9", "kache": "#1b7837", "sccache": "#d95f02", "rust-kache": "#7570b3", "mbx": "#e7298a",
+          "ccache": "#e6ab02"}
+
+
+def middle(runs, what="wall"):
+    return statistics.median(r[what] for r in runs)
+
+
+def seconds(s):
+    return "%.0f ms" % (s * 1000) if s < 10 else "%.1f s" % s
+
+
+def table(one):
+    """One project in one mode, for the terminal."""
+    lines = ["== %s, %s%s" % (one["work"], one["mode"], ", %d compiler calls" % one["calls"] if one["calls"] else "")]
+    for scene, by_tool in one["scenes"].items():
+        lines.append("  " + TITLES[scene])
+        for tool, runs in by_tool.items():
+            walls = [r["wall"] for r in runs]
+            lines.append("    %-12s %9s   (%s to %s)  cpu %9s  written %6.0f MB" % (
+                tool, seconds(middle(runs)), seconds(min(walls)), seconds(max(walls)), seconds(middle(runs, "cpu")),
+                middle(runs, "written") / 1e6))
+    for tool, n in one["recompiled"].items():
+        if n:
+            lines.append("  after a restore %s compiles %d again" % (tool, n))
+    return "\n".join(lines)
+
+
+def hits(results):
+    floor = results.get("floor", {}).get("us")
+    lines = ["== one hit, 20 sources and 5 dependencies"]
+    for tool, r in results.items():
+        lines.append("    %-12s %8.0f us (a tenth below %.0f)%s  calls %s  instructions %s  memory %d KiB" % (
+            tool, r["us"], r["us_tenth"], "  over the floor %8.0f us" % (r["us"] - floor) if floor else "",
+            r["calls"], r["instructions"], r["rss_kib"]))
+    return "\n".join(lines)
+
+
+def ratios(data):
+    """(name, value, bound, at most?) of everything that has a bound."""
+    found = []
+    for one in data["builds"]:
+        scenes, name = one["scenes"], "%s, %s" % (one["work"], one["mode"])
+
+        def ratio(scene, a, b, other=None):
+            if a in scenes.get(scene, {}) and b in scenes.get(other or scene, {}):
+                return middle(scenes[scene][a]) / middle(scenes[other or scene][b])
+            return None
+
+        for scene in ("warm", "moved"):
+            found.append(("%s: %s / floor" % (name, TITLES[scene]), ratio(scene, "kache", "floor"), 1.15, True))
+            peers = [middle(runs) for tool, runs in scenes.get(scene, {}).items() if tool not in ("plain", "floor", "kache")]
+            if peers and "kache" in scenes[scene]:
+                found.append(("%s: %s, best peer / ours" % (name, TITLES[scene]), min(peers) / middle(scenes[scene]["kache"]),
+                              2.5 if one["work"] == "async" else None, False))
+        found.append(("%s: cold / no cache" % name, ratio("cold", "kache", "plain"), 1.03, True))
+        found.append(("%s: leaf edited / plain incremental" % name, ratio("leaf", "kache", "plain"), 1.10, True))
+    per_hit = data.get("hits", {})
+    if "floor" in per_hit and "kache" in per_hit:
+        ours = per_hit["kache"]["us"] - per_hit["floor"]["us"]
+        for tool, bound in (("sccache", 50), ("rust-kache", 10)):
+            if tool in per_hit:
+                found.append(("over the floor per hit: %s / ours" % tool, (per_hit[tool]["us"] - per_hit["floor"]["us"]) / ours, bound, False))
+    disk = data.get("disk", {})
+    if "plain" in disk and "kache" in disk:
+        found.append(("disk: 5 target directories + store / one target directory",
+                      max(disk["kache"]["freed_kib"], 0) / max(disk["plain"]["freed_kib"], 1), 2.0, True))
+    return [r for r in found if r[1] is not None]
+
+
+def markdown(data):
+    lines = ["%s, %s, load %.1f at the beginning. %s" % (data["machine"], data["rustc"], data["load"], "; ".join(
+        "%s: %s" % (k, v) for k, v in data["versions"].items() if k not in ("plain", "floor"))), ""]
+    for one in data["builds"]:
+        names = list(dict.fromkeys(t for scene in one["scenes"].values() for t in scene))
+        lines += ["**%s, %s**%s" % (one["work"], one["mode"], " (%d compiler calls)" % one["calls"] if one["calls"] else ""), "",
+                  "| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        for scene, by_tool in one["scenes"].items():
+            lines.append("| %s | " % TITLES[scene] + " | ".join(
+                "%s (%.0f-%.0f)" % (seconds(middle(by_tool[t])), 1000 * min(r["wall"] for r in by_tool[t]),
+                                    1000 * max(r["wall"] for r in by_tool[t])) if t in by_tool else "" for t in names) + " |")
+        for what, title, unit in (("cpu", "CPU, warm", "s"), ("written", "written, warm", "MB")):
+            by_tool = one["scenes"].get("warm", {})
+            if by_tool:
+                lines.append("| %s | " % title + " | ".join(
+                    ("%.2f s" % middle(by_tool[t], what) if unit == "s" else "%.0f MB" % (middle(by_tool[t], what) / 1e6))
+                    if t in by_tool else "" for t in names) + " |")
+        again = {t: n for t, n in one["recompiled"].items() if n}
+        lines += [""] + (["Compiled again after a restore: %s." % ", ".join("%s %d" % i for i in again.items()), ""] if again else [])
+    if "hits" in data:
+        lines += ["| one hit | time | over the floor | system calls | instructions | memory |", "|---|---|---|---|---|---|"]
+        floor = data["hits"].get("floor", {"us": 0})["us"]
+        for tool, r in data["hits"].items():
+            lines.append("| %s | %.2f ms | %.2f ms | %s | %s | %.1f MiB |" % (
+                tool, r["us"] / 1000, (r["us"] - floor) / 1000, r["calls"] or "", r["instructions"] or "", r["rss_kib"] / 1024))
+        lines.append("")
+    if "disk" in data:
+        lines += ["| disk, async | counted by du | freed when removed |", "|---|---|---|"]
+        lines += ["| %s | %.0f MiB | %.0f MiB |" % ("one target directory, plain" if t == "plain" else t + ": 5 and the store",
+                                                    r["du_kib"] / 1024, r["freed_kib"] / 1024) for t, r in data["disk"].items()]
+        lines.append("")
+    lines += ["| | | bound |", "|---|---|---|"]
+    for name, value, bound, most in ratios(data):
+        verdict = "" if bound is None else "%s %g%s" % ("at most" if most else "at least", bound,
+                                                       "" if (value <= bound if most else value >= bound) else ": **missed**")
+        lines.append("| %s | %.2f | %s |" % (name, value, verdict))
+    return "\n".join(lines)
+
+
+def plot(data, scene):
+    """Bars of one scene: a row for each project, times over the shortest of the row's."""
+    rows = [(one, one["scenes"][scene]) for one in data["builds"] if scene in one["scenes"]]
+    bar, gap, left, width = 14, 12, 150, 560
+    y, parts = 34, []
+    longest = max((middle(runs) / min(middle(r) for r in by_tool.values()) for _, by_tool in rows for runs in by_tool.values()), default=1)
+    for one, by_tool in rows:
+        least = min(middle(r) for r in by_tool.values())
+        parts.append('<text x="8" y="%d" class="n">%s, %s</text>' % (y + 11, one["work"], one["mode"]))
+        for tool, runs in by_tool.items():
+            value = middle(runs)
+            w = max(1.0, (value / least) / longest * (width - 150))
+            parts.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s %s</text>' % (
+                left, y, w, bar - 2, COLORS[tool], left + w + 4, y + 10, tool, seconds(value)))
+            y += bar
+        y += gap
+    return ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="10">'
+            '<style>.n{font-weight:bold}</style><rect width="100%%" height="100%%" fill="white"/>'
+            '<text x="8" y="18" font-size="13">%s: median time of a build, shorter is better</text>%s</svg>\n'
+            % (left + width, y + 6, TITLES[scene], "\n".join(parts)))
+
+
+def main():
+    data = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    for scene in dict.fromkeys(s for one in data["builds"] for s in one["scenes"]):
+        (pathlib.Path(sys.argv[2]) / ("benchmarks-%s.svg" % scene)).write_text(plot(data, scene))
+    print(markdown(data))
+
+
+if __name__ == "__main__":
+    main()
