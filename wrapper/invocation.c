@@ -134,12 +134,15 @@ void kache_call_tokens(struct kache_call *c)
 
 static void component(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value, size_t len)
 {
+	size_t at;
+
 	kache_hasher_field(h, label, value, len);
 	kache_buf_str(&c->describe, label);
 	kache_buf_ch(&c->describe, ' ');
+	at = c->describe.len;
 	kache_buf_add(&c->describe, value, len);
-	for (char *p = c->describe.data + c->describe.len - len; (p = memchr(p, '\n', (size_t)(c->describe.data + c->describe.len - p)));)
-		*p = ' ';
+	for (char *nl; (nl = memchr(c->describe.data + at, '\n', c->describe.len - at));)
+		*nl = ' ';
 	kache_buf_ch(&c->describe, '\n');
 }
 
