@@ -85,4 +85,18 @@ rm -rf "$T/target"
 is "$("$T/target/debug/app")" "2 hello word 7" "the changed blob was not handed out"
 log=$("$builddir/kache-cli" doctor --verify --checksums 2>&1)
 is $? 0 "and is gone"
+
+# Macros and build scripts are links as well: what linkers do with an output that is there already.
+mkdir -p "$T/linkers"
+for linker in bfd gold lld mold; do
+	cd "$T/linkers" || exit 99
+	rm -f x.so kept.so
+	echo 'int f(void) { return 1; }' > x.c
+	cc -shared -fPIC "-fuse-ld=$linker" -o x.so x.c 2> "$T/log" || continue
+	ln x.so kept.so
+	before=$(cksum < kept.so)
+	echo 'int f(void) { return 2; }' > x.c
+	cc -shared -fPIC "-fuse-ld=$linker" -o x.so x.c
+	is "$(cksum < kept.so)" "$before" "$linker writes a file of its own"
+done
 finish
