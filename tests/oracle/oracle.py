@@ -152,7 +152,9 @@ class Oracle:
         if store:
             env["RUSTC_WRAPPER"] = self.options.kache
             env["KACHE_CACHE_DIR"] = store
-        done = subprocess.run(["cargo"] + shlex.split(command), cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # What else is built, and so said, when something fails would be a matter of timing.
+        going = ["--no-fail-fast" if command.startswith("test") else "--keep-going"]
+        done = subprocess.run(["cargo"] + shlex.split(command) + going, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace")
         lines = done.stdout.replace(target, "TARGET").replace(where, "PROJECT").split("\n")
         said = sorted(self.plain(line) for line in lines if not NOISE.search(line) and "generated" not in line
