@@ -6,19 +6,22 @@
 #include "store/scan.h"
 #include "store/table.h"
 
+/* Beside kache_gc.keys, which has its key, and its last use or creation in ms. */
 struct kache_gc_entry {
-	struct kache_hash key;
-	uint64_t used_ms, bytes;	/* last use or creation; size of the entry's own file */
+	uint64_t bytes;			/* size of the entry's own file */
 	uint64_t ino;
 	int64_t mtime;
-	size_t first, n;		/* its blobs in kache_gc.refs */
+	size_t first;			/* its blobs in kache_gc.refs */
+	uint32_t n;
 	bool doomed;
 };
 
+/* Beside kache_gc.by_hash, which has its name. */
 struct kache_gc_blob {
 	uint64_t bytes;
-	size_t users;			/* entries that stay and need it */
+	uint32_t users;			/* entries that stay and need it */
 	bool was_used;			/* by an entry that was there at first */
+	bool needed;			/* by an entry that came since */
 };
 
 struct kache_gc {
@@ -26,16 +29,16 @@ struct kache_gc {
 	const struct kache_gc_options *o;
 	struct kache_gc_report *report;
 	struct kache_error *err;
+	int lock;			/* gc.lock, -1 in a dry run */
 	int64_t now;			/* ns since the epoch */
+	struct kache_table keys;	/* of entries; value: last use in ms */
 	struct kache_gc_entry *entries;
-	size_t n_entries, cap_entries;
+	size_t cap_entries;
+	struct kache_table by_hash;	/* blobs; the value is not used */
 	struct kache_gc_blob *blobs;
-	size_t n_blobs, cap_blobs;
-	size_t *refs;			/* indexes into blobs */
+	size_t cap_blobs;
+	uint32_t *refs;			/* indexes into blobs */
 	size_t n_refs, cap_refs;
-	struct kache_table by_hash;	/* index into blobs */
-	struct kache_table doomed;	/* entries that go */
-	struct kache_table needed;	/* blobs of entries that are there after the removals */
 };
 
 /* Surveys the store, fills bytes_before and marks the entries that go. */
@@ -44,7 +47,5 @@ void kache_gc_release(struct kache_gc *g);
 /* Whether a time (ns) is less than that many seconds ago. A time to come is young: the clock is not
  * to be trusted then. */
 bool kache_gc_young(const struct kache_gc *g, int64_t time, uint64_t seconds);
-/* Whether the entries that go now were the last that needed this blob. */
-bool kache_gc_bereft(const struct kache_gc *g, const struct kache_hash *blob);
 
 #endif

@@ -33,7 +33,7 @@ int kache_gc_lock(const struct kache_store *s, int *out, struct kache_error *err
 /* Nobody but us removes entries, but anybody may write one anew, which is then another file. */
 static int drop_entries(struct kache_gc *g)
 {
-	for (size_t i = 0; i < g->n_entries; i++) {
+	for (size_t i = 0; i < g->keys.n; i++) {
 		const struct kache_gc_entry *e = &g->entries[i];
 		KACHE_AUTO_FREE char *path = NULL;
 		struct kache_stat st;
@@ -41,7 +41,7 @@ static int drop_entries(struct kache_gc *g)
 		if (!e->doomed)
 			continue;
 		if (!g->o->dry_run) {
-			path = kache_store_path(g->s, "entries", &e->key);
+			path = kache_store_path(g->s, "entries", &g->keys.items[i].key);
 			if (kache_stat(path, false, &st) || st.ino != e->ino || st.mtime != e->mtime)
 				continue;
 			if (unlink(path) && errno != ENOENT)
@@ -55,10 +55,11 @@ static int drop_entries(struct kache_gc *g)
 
 static bool entry_gone(const struct kache_gc *g, const struct kache_hash *key)
 {
+	size_t at = kache_table_find(&g->keys, key);
 	KACHE_AUTO_FREE char *path = NULL;
 
-	if (g->o->dry_run && kache_table_get(&g->doomed, key))
-		return true;
+	if (at != SIZE_MAX && (g->o->dry_run || !g->entries[at].doomed))
+		return g->entries[at].doomed;
 	path = kache_store_path(g->s, "entries", key);
 	return access(path, F_OK) && errno == ENOENT;
 }
@@ -131,15 +132,14 @@ static int tend_manifest(void *arg, const struct kache_scan_item *item)
 	return rc;
 }
 
-static int need_blobs(void *arg, const struct kache_scan_item *item)
+/* An entry that the plan did not see, or not as it is now. */
+static int need_blobs_of(struct kache_gc *g, const struct kache_hash *key)
 {
-	struct kache_gc *g = arg;
+	KACHE_AUTO_FREE char *path = kache_store_path(g->s, "entries", key);
+	const struct kache_scan_item item = { .what = KACHE_SCAN_OBJECT, .path = path, .hash = *key };
 	struct kache_entry e;
-	int rc;
+	int rc = kache_scan_entry(&item, &e);
 
-	if (item->what != KACHE_SCAN_OBJECT || (g->o->dry_run && kache_table_get(&g->doomed, &item->hash)))
-		return KACHE_OK;
-	rc = kache_scan_entry(item, &e);
 	if (rc == KACHE_E_NOENT)
 		return KACHE_OK;
 	g->report->entries_left++;
@@ -147,35 +147,68 @@ static int need_blobs(void *arg, const struct kache_scan_item *item)
 	if (rc == KACHE_E_CORRUPT || rc == KACHE_E_VERSION)
 		return KACHE_OK;
 	if (rc)
-		return kache_fail_errno(g->err, "entry %s", item->path);
-	for (size_t i = 0; i < e.n_outputs; i++)
-		if (!e.outputs[i].inline_data)
-			kache_table_put(&g->needed, &e.outputs[i].blob, 0);
+		return kache_fail_errno(g->err, "entry %s", path);
+	for (size_t i = 0; i < e.n_outputs; i++) {
+		size_t at = e.outputs[i].inline_data ? SIZE_MAX : kache_table_find(&g->by_hash, &e.outputs[i].blob);
+
+		if (at != SIZE_MAX)
+			g->blobs[at].needed = true;
+	}
 	kache_entry_release(&e);
 	return KACHE_OK;
 }
 
-static int sweep_blob(void *arg, const struct kache_scan_item *item)
+/* Entries come to their names by rename, so one with the inode of before is the one that the plan has read. Should a number have
+ * been used twice meanwhile, what that entry needs has just been put in or marked, and is too young to go. */
+static int need_blobs(void *arg, const struct kache_hash *key, uint64_t ino)
 {
 	struct kache_gc *g = arg;
-	struct kache_stat st;
-	uint64_t grace = g->o->grace_s;
+	size_t at = kache_table_find(&g->keys, key);
 
-	if (item->what != KACHE_SCAN_OBJECT || kache_table_get(&g->needed, &item->hash))
+	if (at != SIZE_MAX && g->entries[at].doomed && g->o->dry_run)
 		return KACHE_OK;
-	if (g->o->at_once && kache_gc_bereft(g, &item->hash))
-		grace = 0;
+	if (at == SIZE_MAX || g->entries[at].doomed || g->entries[at].ino != ino)
+		return need_blobs_of(g, key);
+	g->report->entries_left++;
+	return KACHE_OK;
+}
+
+/* Blobs that came after the survey are none of our business: somebody is about to need them. */
+static int sweep_blob(struct kache_gc *g, size_t at)
+{
+	const struct kache_gc_blob *b = &g->blobs[at];
+	/* Whether the entries that go now were the last that needed it. */
+	const uint64_t grace = g->o->at_once && b->was_used ? 0 : g->o->grace_s;
+	KACHE_AUTO_FREE char *path = NULL;
+	struct kache_stat st;
+
+	if (b->users || b->needed)
+		return KACHE_OK;
+	path = kache_store_path(g->s, "blobs", &g->by_hash.items[at].key);
+	if (kache_stat(path, false, &st) || !S_ISREG(st.mode))
+		return KACHE_OK;
 	/* A publisher that counts on it has marked it by now: asked again at the last moment. */
-	if (kache_stat(item->path, false, &st) || st.ctime >= g->now || kache_gc_young(g, st.ctime, grace))
+	if (st.ctime >= g->now || kache_gc_young(g, st.ctime, grace)) {
+		g->report->blobs_in_grace++;
 		return KACHE_OK;
-	if (!g->o->dry_run && unlink(item->path)) {
+	}
+	if (!g->o->dry_run && unlink(path)) {
 		if (errno == ENOENT)
 			return KACHE_OK;
-		return kache_fail_errno(g->err, "blob %s", item->path);
+		return kache_fail_errno(g->err, "blob %s", path);
 	}
 	g->report->blobs_removed++;
 	g->report->bytes_freed += st.size;
 	return KACHE_OK;
+}
+
+static int sweep_blobs(struct kache_gc *g)
+{
+	int rc = KACHE_OK;
+
+	for (size_t i = 0; i < g->by_hash.n && !rc; i++)
+		rc = sweep_blob(g, i);
+	return rc;
 }
 
 /* By ctime: a temporary that is to become a blob has the blob's old mtime already. */
@@ -208,11 +241,11 @@ static int collect(struct kache_gc *g)
 		rc = drop_entries(g);
 	if (!rc)
 		rc = kache_scan(g->s, "manifests", tend_manifest, g, g->err);
-	/* Read anew, after the last removal: what was published meanwhile counts. */
+	/* Listed anew, after the last removal: what was published meanwhile counts. */
 	if (!rc)
-		rc = kache_scan(g->s, "entries", need_blobs, g, g->err);
+		rc = kache_scan_names(g->s, "entries", need_blobs, g, g->err);
 	if (!rc)
-		rc = kache_scan(g->s, "blobs", sweep_blob, g, g->err);
+		rc = sweep_blobs(g);
 	if (!rc)
 		rc = sweep_temps(g);
 	g->report->bytes_after = g->report->bytes_before > g->report->bytes_freed
@@ -223,15 +256,15 @@ static int collect(struct kache_gc *g)
 int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
 	     struct kache_error *err)
 {
-	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real() };
-	KACHE_AUTO_FD int lock = -1;
+	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real(), .lock = -1 };
 	int rc = KACHE_OK;
 
 	*report = (struct kache_gc_report){ 0 };
 	if (!o->dry_run)
-		rc = kache_gc_lock(s, &lock, err);
+		rc = kache_gc_lock(s, &g.lock, err);
 	if (!rc)
 		rc = collect(&g);
+	kache_auto_close(&g.lock);
 	kache_gc_release(&g);
 	return rc;
 }

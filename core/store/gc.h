@@ -32,6 +32,7 @@ struct kache_gc_report {
 	uint64_t entries_removed, blobs_removed, manifests_removed, sets_removed, temps_removed;
 	uint64_t bytes_before, bytes_after, bytes_freed;
 	uint64_t entries_left;
+	uint64_t blobs_in_grace;	/* that no entry needs and that stay for now */
 };
 
 /* 0; KACHE_E_BUSY where another gc or repair is under way; KACHE_E_IO. The report tells what was done

@@ -16,8 +16,14 @@ enum { MAX_OBJECT = 256 << 20 };
 
 struct scan {
 	int (*each)(void *arg, const struct kache_scan_item *item);
+	int (*name)(void *arg, const struct kache_hash *hash, uint64_t ino);	/* instead of each: kache_scan_names */
 	void *arg;
 	struct kache_error *err;
+};
+
+struct place {
+	const char *dir;
+	const struct dirent *entry;
 };
 
 static bool gone(int error)
@@ -26,7 +32,7 @@ static bool gone(int error)
 }
 
 /* Calls item for every name in dir, which is opened without following a symlink. */
-static int each_name(struct scan *scan, const char *dir, int (*item)(struct scan *, const char *, const char *))
+static int each_name(struct scan *scan, const char *dir, int (*item)(struct scan *, const struct place *))
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -45,7 +51,7 @@ static int each_name(struct scan *scan, const char *dir, int (*item)(struct scan
 		if (!name)
 			break;
 		if (strcmp(name->d_name, ".") && strcmp(name->d_name, ".."))
-			rc = item(scan, dir, name->d_name);
+			rc = item(scan, &(struct place){ dir, name });
 	}
 	if (!rc && errno)
 		rc = kache_fail_errno(scan->err, "directory %s", dir);
@@ -62,41 +68,60 @@ static int look(struct scan *scan, const char *path, struct kache_scan_item *ite
 	return gone(errno) ? 1 : kache_fail_errno(scan->err, "%s", path);
 }
 
-static int in_shard(struct scan *scan, const char *dir, const char *name)
+static bool object_name(const struct place *p, struct kache_hash *hash)
 {
-	KACHE_AUTO_FREE char *path = kache_path_join(dir, name);
+	const char *name = p->entry->d_name;
+
+	return kache_hash_parse(name, strlen(name), hash) && !memcmp(name, kache_path_base(p->dir), 2);
+}
+
+static int in_shard(struct scan *scan, const struct place *p)
+{
+	KACHE_AUTO_FREE char *path = kache_path_join(p->dir, p->entry->d_name);
 	struct kache_scan_item item;
 	int rc = look(scan, path, &item);
 
 	if (rc)
 		return rc == 1 ? KACHE_OK : rc;
 	if (S_ISREG(item.st.mode)) {
-		if (kache_starts(name, ".kache-"))
+		if (kache_starts(p->entry->d_name, ".kache-"))
 			item.what = KACHE_SCAN_TEMP;
-		else if (kache_hash_parse(name, strlen(name), &item.hash) && !memcmp(name, kache_path_base(dir), 2))
+		else if (object_name(p, &item.hash))
 			item.what = KACHE_SCAN_OBJECT;
 	}
 	return scan->each(scan->arg, &item);
 }
 
-static int in_kind(struct scan *scan, const char *dir, const char *name)
+static int name_in_shard(struct scan *scan, const struct place *p)
 {
-	KACHE_AUTO_FREE char *path = kache_path_join(dir, name);
+	struct kache_hash hash;
+
+	if ((p->entry->d_type != DT_REG && p->entry->d_type != DT_UNKNOWN) || !object_name(p, &hash))
+		return KACHE_OK;
+	return scan->name(scan->arg, &hash, (uint64_t)p->entry->d_ino);
+}
+
+static int in_kind(struct scan *scan, const struct place *p)
+{
+	const char *name = p->entry->d_name;
+	KACHE_AUTO_FREE char *path = kache_path_join(p->dir, name);
 	struct kache_scan_item item;
 	int rc = look(scan, path, &item);
 
 	if (rc)
 		return rc == 1 ? KACHE_OK : rc;
 	if (S_ISDIR(item.st.mode) && strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2)
-		return each_name(scan, path, in_shard);
+		return each_name(scan, path, scan->name ? name_in_shard : in_shard);
+	if (scan->name)
+		return KACHE_OK;
 	if (S_ISREG(item.st.mode) && kache_starts(name, ".kache-"))
 		item.what = KACHE_SCAN_TEMP;
 	return scan->each(scan->arg, &item);
 }
 
-static int in_tmp(struct scan *scan, const char *dir, const char *name)
+static int in_tmp(struct scan *scan, const struct place *p)
 {
-	KACHE_AUTO_FREE char *path = kache_path_join(dir, name);
+	KACHE_AUTO_FREE char *path = kache_path_join(p->dir, p->entry->d_name);
 	struct kache_scan_item item;
 	int rc = look(scan, path, &item);
 
@@ -111,9 +136,18 @@ int kache_scan(const struct kache_store *s, const char *kind,
 	       int (*each)(void *arg, const struct kache_scan_item *item), void *arg, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *dir = kache_store_file(s, kind);
-	struct scan scan = { each, arg, err };
+	struct scan scan = { .each = each, .arg = arg, .err = err };
 
 	return each_name(&scan, dir, strcmp(kind, "tmp") ? in_kind : in_tmp);
+}
+
+int kache_scan_names(const struct kache_store *s, const char *kind,
+		     int (*each)(void *arg, const struct kache_hash *hash, uint64_t ino), void *arg, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *dir = kache_store_file(s, kind);
+	struct scan scan = { .name = each, .arg = arg, .err = err };
+
+	return each_name(&scan, dir, in_kind);
 }
 
 static int load(const struct kache_scan_item *item, struct kache_buf *out)

@@ -24,6 +24,11 @@ struct kache_scan_item {
 int kache_scan(const struct kache_store *s, const char *kind,
 	       int (*each)(void *arg, const struct kache_scan_item *item), void *arg, struct kache_error *err);
 
+/* Only the names of objects, and the inode numbers that their directories tell (which overlayfs may see otherwise): no file is
+ * looked at. Fails like kache_scan. */
+int kache_scan_names(const struct kache_store *s, const char *kind,
+		     int (*each)(void *arg, const struct kache_hash *hash, uint64_t ino), void *arg, struct kache_error *err);
+
 /* Reads and decodes an entry or manifest without touching the file. 0, KACHE_E_NOENT, KACHE_E_CORRUPT
  * (also for one that is not named by its key), KACHE_E_VERSION, KACHE_E_IO. */
 int kache_scan_entry(const struct kache_scan_item *item, struct kache_entry *out);
