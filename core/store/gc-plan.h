@@ -30,6 +30,7 @@ struct kache_gc {
 	struct kache_gc_report *report;
 	struct kache_error *err;
 	int lock;			/* gc.lock, -1 in a dry run */
+	bool marked;			/* something was removed: see kache_gc_mark */
 	int64_t now;			/* ns since the epoch */
 	struct kache_table keys;	/* of entries; value: last use in ms */
 	struct kache_gc_entry *entries;

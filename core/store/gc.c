@@ -30,6 +30,18 @@ int kache_gc_lock(const struct kache_store *s, int *out, struct kache_error *err
 	return KACHE_OK;
 }
 
+void kache_gc_mark(int fd)
+{
+	(void)futimens(fd, NULL);	/* where that fails the index is right a little later */
+}
+
+static void mark(struct kache_gc *g)
+{
+	if (!g->marked && g->lock >= 0)
+		kache_gc_mark(g->lock);
+	g->marked = true;
+}
+
 /* Nobody but us removes entries, but anybody may write one anew, which is then another file. */
 static int drop_entries(struct kache_gc *g)
 {
@@ -44,6 +56,7 @@ static int drop_entries(struct kache_gc *g)
 			path = kache_store_path(g->s, "entries", &g->keys.items[i].key);
 			if (kache_stat(path, false, &st) || st.ino != e->ino || st.mtime != e->mtime)
 				continue;
+			mark(g);
 			if (unlink(path) && errno != ENOENT)
 				return kache_fail_errno(g->err, "entry %s", path);
 		}
@@ -90,6 +103,7 @@ static bool prune(struct kache_gc *g, struct kache_manifest *m)
 
 static int remove_manifest(struct kache_gc *g, const struct kache_scan_item *item)
 {
+	mark(g);
 	if (!g->o->dry_run && unlink(item->path) && errno != ENOENT)
 		return kache_fail_errno(g->err, "manifest %s", item->path);
 	g->report->manifests_removed++;
@@ -192,6 +206,7 @@ static int sweep_blob(struct kache_gc *g, size_t at)
 		g->report->blobs_in_grace++;
 		return KACHE_OK;
 	}
+	mark(g);
 	if (!g->o->dry_run && unlink(path)) {
 		if (errno == ENOENT)
 			return KACHE_OK;
@@ -264,6 +279,8 @@ int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kac
 		rc = kache_gc_lock(s, &g.lock, err);
 	if (!rc)
 		rc = collect(&g);
+	if (g.marked && g.lock >= 0)
+		kache_gc_mark(g.lock);
 	kache_auto_close(&g.lock);
 	kache_gc_release(&g);
 	return rc;

@@ -43,5 +43,7 @@ int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kac
 /* The lock of all who remove things from a store other than their own leftovers: gc.lock, held by an
  * open file and gone with its holder. *fd is to be closed. 0, KACHE_E_BUSY, KACHE_E_IO. */
 int kache_gc_lock(const struct kache_store *s, int *fd, struct kache_error *err);
+/* By its holder, before the first removal and after the last one: the lock's time tells the index to look at the store again. */
+void kache_gc_mark(int fd);
 
 #endif

@@ -30,7 +30,9 @@ enum {
 
 struct folder {
 	struct kache_index *ix;
-	sqlite3_stmt *event, *usage;
+	sqlite3_stmt *event, *usage, *total;
+	struct kache_taker take;
+	bool scanned;			/* before that nothing is known, and the scan finds all */
 	uint64_t now_ms;
 };
 
@@ -61,30 +63,53 @@ static bool bind_hash(sqlite3_stmt *st, int at, json_t *o, const char *name)
 	return true;
 }
 
-static int note_usage(struct folder *f, json_t *o, uint64_t time_ms)
+static bool was_hit(json_t *o)
 {
 	const char *result = text(o, "result");
 
+	return !strcmp(result, "hit") || !strcmp(result, "probe-hit");
+}
+
+static int note_usage(struct folder *f, json_t *o, uint64_t time_ms)
+{
 	if (!bind_hash(f->usage, 1, o, "key"))
 		return SQLITE_DONE;
 	kache_index_bind_u64(f->usage, 2, time_ms);
-	sqlite3_bind_int(f->usage, 3, !strcmp(result, "hit") || !strcmp(result, "probe-hit"));
+	sqlite3_bind_int(f->usage, 3, was_hit(o));
 	return sqlite3_step(f->usage);
 }
 
-/* One record. False if a statement failed. */
-static bool take(struct folder *f, json_t *o)
+/* What somebody compiled, pulled, or met without our knowing. */
+static void take_entry(struct folder *f, json_t *o)
+{
+	const char *key = text(o, "key"), *invocation = text(o, "invocation");
+	struct kache_hash k, i;
+
+	if (f->scanned && kache_hash_parse(key, strlen(key), &k))
+		kache_taker_entry(&f->take, &k, kache_hash_parse(invocation, strlen(invocation), &i) ? &i : NULL, !was_hit(o));
+}
+
+static int add_total(struct folder *f, json_t *o, uint64_t time_ms)
+{
+	static const char *const numbers[] = { "compile_us", "total_us", "linked_bytes", "copied_bytes" };
+	int at = 1;
+
+	kache_index_bind_text(f->total, at++, text(o, "result"));
+	kache_index_bind_text(f->total, at++, text(o, "reason"));
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		kache_index_bind_u64(f->total, at++, number(o, numbers[i]));
+	kache_index_bind_u64(f->total, at, time_ms);
+	return sqlite3_step(f->total);
+}
+
+static bool add_event(struct folder *f, json_t *o, uint64_t time_ms)
 {
 	static const char *const texts[] = {
 		"result", "reason", "detail", "crate", "package", "kind", "target", "profile", "root",
 	};
 	static const char *const numbers[] = { "total_us", "compile_us", "bytes", "linked_bytes", "copied_bytes" };
-	uint64_t time_ms = number(o, "time_ms");
 	int at = 1;
-	bool good;
 
-	if (time_ms > f->now_ms)	/* a clock that was wrong must not make an entry immortal */
-		time_ms = f->now_ms;
 	kache_index_bind_u64(f->event, at++, time_ms);
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		kache_index_bind_text(f->event, at++, text(o, texts[i]));
@@ -93,10 +118,25 @@ static bool take(struct folder *f, json_t *o)
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		kache_index_bind_u64(f->event, at++, number(o, numbers[i]));
 	sqlite3_bind_int64(f->event, at, json_integer_value(json_object_get(o, "exit_code")));
-	good = sqlite3_step(f->event) == SQLITE_DONE && note_usage(f, o, time_ms) == SQLITE_DONE;
+	return sqlite3_step(f->event) == SQLITE_DONE && add_total(f, o, time_ms) == SQLITE_DONE;
+}
+
+/* One record. False if a statement failed. */
+static bool take(struct folder *f, json_t *o)
+{
+	uint64_t time_ms = number(o, "time_ms");
+	bool good;
+
+	if (time_ms > f->now_ms)	/* a clock that was wrong must not make an entry immortal */
+		time_ms = f->now_ms;
+	/* That something was stored without a compile is news of the store, and no event of a build. */
+	good = !strcmp(text(o, "result"), "stored") || add_event(f, o, time_ms);
+	good = good && note_usage(f, o, time_ms) == SQLITE_DONE;
 	sqlite3_reset(f->event);
+	sqlite3_reset(f->total);
 	sqlite3_reset(f->usage);
-	return good;
+	take_entry(f, o);
+	return good && !f->take.failed;
 }
 
 static bool take_line(struct folder *f, const char *line, size_t len)
@@ -194,12 +234,14 @@ static int fold_chunk(struct folder *f, int fd, const char *name, struct kache_s
 		kache_index_exec(f->ix, "ROLLBACK");
 		return 0;
 	}
-	if (!remember(f, st, name, at + (int64_t)used) || kache_index_exec(f->ix, "COMMIT"))
+	kache_taker_flush(&f->take);
+	if (f->take.failed || !remember(f, st, name, at + (int64_t)used) || kache_index_exec(f->ix, "COMMIT"))
 		goto fail;
 	return 1;
 fail:
 	rc = kache_index_fail(f->ix, err);
 	kache_index_exec(f->ix, "ROLLBACK");
+	memset(f->take.sums, 0, sizeof f->take.sums);
 	return rc;
 }
 
@@ -270,57 +312,68 @@ static int forget_logs(struct folder *f, int dir, const struct kache_strs *names
 /* Drops events beyond what is kept; their sums stay. */
 static int prune_events(struct folder *f, struct kache_error *err)
 {
-	static const char sums[] =
-		"BEGIN IMMEDIATE;"
-		"INSERT INTO totals SELECT result, reason, count(*), sum(compile_us), sum(total_us), sum(linked_bytes),"
-		" sum(copied_bytes), min(time_ms) FROM events WHERE id <= %lld GROUP BY 1, 2 ON CONFLICT DO UPDATE SET"
-		" n = n + excluded.n, compile_us = compile_us + excluded.compile_us, total_us = total_us + excluded.total_us,"
-		" linked_bytes = linked_bytes + excluded.linked_bytes, copied_bytes = copied_bytes + excluded.copied_bytes,"
-		" first_ms = min(first_ms, excluded.first_ms);"
-		"DELETE FROM events WHERE id <= %lld; COMMIT";
 	long long last = kache_index_number(f->ix, "SELECT max(id) FROM events");
 	long long first = kache_index_number(f->ix, "SELECT min(id) FROM events");
 	KACHE_AUTO_FREE char *sql = NULL;
-	int rc;
 
 	if (last - first < KEEP_EVENTS + PRUNE_EXTRA)
 		return KACHE_OK;
-	sql = kache_asprintf(sums, last - KEEP_EVENTS, last - KEEP_EVENTS);
-	if (!kache_index_exec(f->ix, sql))
+	sql = kache_asprintf("DELETE FROM events WHERE id <= %lld", last - KEEP_EVENTS);
+	return kache_index_exec(f->ix, sql) ? kache_index_fail(f->ix, err) : KACHE_OK;
+}
+
+static bool prepare(struct folder *f)
+{
+	f->event = kache_index_prepare(f->ix,
+		"INSERT INTO events(time_ms, result, reason, detail, crate, package, kind, target, profile, root, key, invocation,"
+		" total_us, compile_us, bytes, linked_bytes, copied_bytes, exit_code)"
+		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)");
+	f->usage = kache_index_prepare(f->ix,
+		"INSERT INTO usage VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET used_ms = max(used_ms, excluded.used_ms),"
+		" hits = hits + excluded.hits");
+	f->total = kache_index_prepare(f->ix,
+		"INSERT INTO totals VALUES(?1, ?2, 1, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET"
+		" n = n + 1, compile_us = compile_us + excluded.compile_us, total_us = total_us + excluded.total_us,"
+		" linked_bytes = linked_bytes + excluded.linked_bytes, copied_bytes = copied_bytes + excluded.copied_bytes,"
+		" first_ms = min(first_ms, excluded.first_ms)");
+	return kache_taker_init(&f->take, f->ix) && f->event && f->usage && f->total;
+}
+
+static void finish(struct folder *f)
+{
+	sqlite3_finalize(f->event);
+	sqlite3_finalize(f->usage);
+	sqlite3_finalize(f->total);
+	kache_taker_release(&f->take);
+}
+
+static int fold_all(struct folder *f, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(f->ix->store, "events");
+	KACHE_AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	KACHE_AUTO_FREE char *chunk = kache_alloc(CHUNK);
+	int rc = KACHE_OK;
+
+	if (dir < 0)
 		return KACHE_OK;
-	rc = kache_index_fail(f->ix, err);
-	kache_index_exec(f->ix, "ROLLBACK");
-	return rc;
+	list_rotated(dir, &names);
+	if (!f->ix->memory)
+		rotate(dir, &names);
+	kache_strs_add(&names, "current.jsonl");
+	for (size_t i = 0; i < names.n && !rc; i++)
+		rc = fold_file(f, dir, names.v[i], chunk, err);
+	if (!rc)
+		rc = forget_logs(f, dir, &names, err);
+	return rc ? rc : prune_events(f, err);
 }
 
 int kache_index_fold(struct kache_index *ix, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *path = kache_store_file(ix->store, "events");
-	KACHE_AUTO_FD int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	KACHE_AUTO_STMT sqlite3_stmt *event = kache_index_prepare(ix,
-		"INSERT INTO events(time_ms, result, reason, detail, crate, package, kind, target, profile, root, key, invocation,"
-		" total_us, compile_us, bytes, linked_bytes, copied_bytes, exit_code)"
-		" VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18)");
-	KACHE_AUTO_STMT sqlite3_stmt *usage = kache_index_prepare(ix,
-		"INSERT INTO usage VALUES(?1, ?2, ?3) ON CONFLICT DO UPDATE SET used_ms = max(used_ms, excluded.used_ms),"
-		" hits = hits + excluded.hits");
-	KACHE_AUTO_FREE char *chunk = kache_alloc(CHUNK);
-	struct folder f = { .ix = ix, .event = event, .usage = usage,
+	struct folder f = { .ix = ix, .scanned = kache_index_state(ix, "scanned") != 0,
 			    .now_ms = (uint64_t)(kache_now_real() / 1000000) };
-	int rc = KACHE_OK;
+	int rc = prepare(&f) ? fold_all(&f, err) : kache_index_fail(ix, err);
 
-	if (!event || !usage)
-		return kache_index_fail(ix, err);
-	if (dir < 0)
-		return KACHE_OK;
-	list_rotated(dir, &names);
-	if (!ix->memory)
-		rotate(dir, &names);
-	kache_strs_add(&names, "current.jsonl");
-	for (size_t i = 0; i < names.n && !rc; i++)
-		rc = fold_file(&f, dir, names.v[i], chunk, err);
-	if (!rc)
-		rc = forget_logs(&f, dir, &names, err);
-	return rc ? rc : prune_events(&f, err);
+	finish(&f);
+	return rc;
 }

@@ -39,22 +39,23 @@ int kache_index_totals(struct kache_index *x, uint64_t since_ms, struct kache_in
 		" total(n*(result='passthrough')), total(n*(result='failed')), total(n*(result='probe-hit')),"
 		" total(n*(result='probe-miss')), total(compile_us*(result IN ('hit','probe-hit')))/1000,"
 		" total(compile_us*(result IN ('miss','uncached')))/1000, total(total_us*(result='hit')), total(linked_bytes),"
-		" total(copied_bytes), coalesce(min(first_ms),0) FROM ("
-		"SELECT result, count(*) AS n, sum(compile_us) AS compile_us, sum(total_us) AS total_us,"
+		" total(copied_bytes), coalesce(min(first_ms),0) FROM %s";
+	static const char since[] =
+		"(SELECT result, count(*) AS n, sum(compile_us) AS compile_us, sum(total_us) AS total_us,"
 		" sum(linked_bytes) AS linked_bytes, sum(copied_bytes) AS copied_bytes, min(time_ms) AS first_ms FROM events"
-		" WHERE time_ms>=?1 GROUP BY result UNION ALL"
-		" SELECT result, n, compile_us, total_us, linked_bytes, copied_bytes, first_ms FROM totals WHERE ?1=0)";
-	static const char entries[] = "SELECT count(*), total(size) FROM entries";
-	static const char blobs[] = "SELECT count(*), total(size) FROM files WHERE kind=2";
+		" WHERE time_ms>=?1 GROUP BY result)";
+	static const char sums[] =
+		"SELECT max(n*(kind=3)), max(bytes*(kind=3)), max(n*(kind=2)), max(bytes*(kind=2)), sum(bytes*(kind<3))"
+		" FROM sums";
+	KACHE_AUTO_FREE char *sql = kache_asprintf(events, since_ms ? since : "totals");
 	uint64_t *const e[] = {
 		&t->hits, &t->misses, &t->uncached, &t->passthrough, &t->failed, &t->probe_hits, &t->probe_misses,
 		&t->saved_ms, &t->spent_ms, &t->hit_us, &t->linked_bytes, &t->copied_bytes, &t->first_ms
 	};
-	uint64_t *const n[] = { &t->entries, &t->logical_bytes }, *const b[] = { &t->blobs, &t->blob_bytes };
+	uint64_t *const n[] = { &t->entries, &t->logical_bytes, &t->blobs, &t->blob_bytes, &t->file_bytes };
 
 	*t = (struct kache_index_totals){ 0 };
-	if (one_row(x, events, since_ms, e, 13) || one_row(x, entries, UINT64_MAX, n, 2) ||
-	    one_row(x, blobs, UINT64_MAX, b, 2))
+	if (one_row(x, sql, since_ms ? since_ms : UINT64_MAX, e, 13) || one_row(x, sums, UINT64_MAX, n, 5))
 		return KACHE_E_IO;
 	return KACHE_OK;
 }
@@ -62,16 +63,19 @@ int kache_index_totals(struct kache_index *x, uint64_t since_ms, struct kache_in
 int kache_index_reasons(struct kache_index *x, uint64_t since_ms,
 			int (*each)(void *, const char *, const char *, uint64_t), void *arg)
 {
-	sqlite3_stmt *q = kache_index_prepare(
-		x, "SELECT result, CASE reason WHEN '' THEN '?' ELSE reason END r, sum(n) FROM ("
-		   "SELECT result, reason, count(*) AS n FROM events WHERE time_ms>=?1 GROUP BY 1, 2 UNION ALL"
-		   " SELECT result, reason, n FROM totals WHERE ?1=0)"
-		   " WHERE result IN ('uncached','passthrough') GROUP BY 1, 2 ORDER BY 3 DESC, 2");
+	static const char since[] =
+		"(SELECT result, reason, count(*) AS n FROM events WHERE time_ms>=?1 AND result IN ('uncached','passthrough')"
+		" GROUP BY 1, 2)";
+	KACHE_AUTO_FREE char *sql = kache_asprintf(
+		"SELECT result, CASE reason WHEN '' THEN '?' ELSE reason END r, sum(n) FROM %s"
+		" WHERE result IN ('uncached','passthrough') GROUP BY 1, 2 ORDER BY 3 DESC, 2", since_ms ? since : "totals");
+	sqlite3_stmt *q = kache_index_prepare(x, sql);
 	int code;
 
 	if (!q)
 		return KACHE_E_IO;
-	sqlite3_bind_int64(q, 1, (int64_t)since_ms);
+	if (since_ms)
+		sqlite3_bind_int64(q, 1, (int64_t)since_ms);
 	while ((code = sqlite3_step(q)) == SQLITE_ROW)
 		if (each(arg, kache_index_text(q, 0), kache_index_text(q, 1), number(q, 2)))
 			break;
@@ -175,14 +179,68 @@ int kache_index_invocations(struct kache_index *x, const char *crate, const char
 
 uint64_t kache_index_used(struct kache_index *x, const struct kache_hash *key)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT used_ms FROM usage WHERE key=?");
 	uint64_t used = 0;
 
-	if (!q)
+	if (!x->used)
+		x->used = kache_index_prepare(x, "SELECT used_ms FROM usage WHERE key=?");
+	if (!x->used)
 		return 0;
-	sqlite3_bind_blob(q, 1, key->b, KACHE_HASH_LEN, SQLITE_STATIC);
-	if (sqlite3_step(q) == SQLITE_ROW)
-		used = number(q, 0);
-	sqlite3_finalize(q);
+	sqlite3_bind_blob(x->used, 1, key->b, KACHE_HASH_LEN, SQLITE_STATIC);
+	if (sqlite3_step(x->used) == SQLITE_ROW)
+		used = number(x->used, 0);
+	sqlite3_reset(x->used);
 	return used;
+}
+
+uint64_t kache_index_oldest(struct kache_index *x)
+{
+	/* CROSS: from the least recent use on, of which few are of entries that are gone. */
+	return (uint64_t)kache_index_number(x, "SELECT u.used_ms FROM usage u CROSS JOIN entries e ON e.key=u.key"
+					       " ORDER BY u.used_ms LIMIT 1");
+}
+
+uint64_t kache_index_swept(struct kache_index *x)
+{
+	return (uint64_t)kache_index_state(x, "swept");
+}
+
+void kache_index_set_swept(struct kache_index *x, uint64_t time_ms)
+{
+	(void)kache_index_set_state(x, "swept", (int64_t)time_ms);
+}
+
+int kache_index_packages(struct kache_index *x, int (*each)(void *, const char *), void *arg)
+{
+	/* From one name to the next by the index on them: as many steps as packages, not as entries. */
+	sqlite3_stmt *q = kache_index_prepare(
+		x, "WITH RECURSIVE p(name) AS (SELECT min(package) FROM entries UNION ALL"
+		   " SELECT (SELECT min(package) FROM entries WHERE package>p.name) FROM p WHERE p.name IS NOT NULL)"
+		   " SELECT name FROM p WHERE name IS NOT NULL");
+	int code;
+
+	if (!q)
+		return KACHE_E_IO;
+	while ((code = sqlite3_step(q)) == SQLITE_ROW)
+		if (each(arg, kache_index_text(q, 0)))
+			break;
+	sqlite3_finalize(q);
+	return ended(code);
+}
+
+int kache_index_of_package(struct kache_index *x, const char *package,
+			   int (*each)(void *, const struct kache_hash *, const struct kache_hash *, uint64_t), void *arg)
+{
+	sqlite3_stmt *q = kache_index_prepare(x, "SELECT key, invocation, size FROM entries WHERE package=?1 ORDER BY key");
+	struct kache_hash key, invocation;
+	int code;
+
+	if (!q)
+		return KACHE_E_IO;
+	sqlite3_bind_text(q, 1, package, -1, SQLITE_STATIC);
+	while ((code = sqlite3_step(q)) == SQLITE_ROW)
+		if (kache_index_hash(q, 0, &key) && kache_index_hash(q, 1, &invocation) &&
+		    each(arg, &key, &invocation, number(q, 2)))
+			break;
+	sqlite3_finalize(q);
+	return ended(code);
 }

@@ -15,23 +15,27 @@
 enum { BUSY_MS = 5000, LOCK_TRIES = 40, LOCK_WAIT_US = 25000 };
 
 /* A database of another layout is made anew: the files of the store are all it takes. */
-enum { SCHEMA = 2 };
-/* files: what is on disk, by kind (0 entries, 1 manifests, 2 blobs). shards: modification time of a
- * directory when it was read. refs: which entry (its id) needs which blob. usage: also of entries that are
- * not known yet. totals: sums of events that were pruned. folded: how far which log was read. */
+enum { SCHEMA = 3 };
+/* files: what is on disk, by kind. sums: number and bytes of the files of a kind, and of the outputs of all entries, kept with
+ * the rows themselves: nobody counts a million rows. shards: modification time of a directory when it was read. usage: of every
+ * entry, also of those that are not known yet. totals: sums of all events, those too that were pruned. folded: how far which
+ * log was read. state: kache_index_state. */
 static const char schema[] =
 	"DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS shards; DROP TABLE IF EXISTS entries; DROP TABLE IF EXISTS refs;"
 	"DROP TABLE IF EXISTS usage; DROP TABLE IF EXISTS events; DROP TABLE IF EXISTS totals; DROP TABLE IF EXISTS folded;"
+	"DROP TABLE IF EXISTS sums; DROP TABLE IF EXISTS state;"
 	"CREATE TABLE files(kind INTEGER, hash BLOB, size INTEGER, mtime INTEGER, ino INTEGER,"
 	" PRIMARY KEY(kind, hash)) WITHOUT ROWID;"
+	"CREATE TABLE sums(kind INTEGER PRIMARY KEY, n INTEGER, bytes INTEGER);"
+	"INSERT INTO sums VALUES(0, 0, 0), (1, 0, 0), (2, 0, 0), (3, 0, 0);"
+	"CREATE TABLE state(name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 	"CREATE TABLE shards(kind INTEGER, shard INTEGER, mtime INTEGER, PRIMARY KEY(kind, shard)) WITHOUT ROWID;"
 	"CREATE TABLE entries(id INTEGER PRIMARY KEY, key BLOB UNIQUE, invocation BLOB, crate TEXT, package TEXT, kind TEXT,"
 	" target TEXT, profile TEXT, features TEXT, compiler TEXT, created_ms INTEGER, compile_ms INTEGER, size INTEGER);"
 	"CREATE INDEX entries_crate ON entries(crate);"
 	"CREATE INDEX entries_package ON entries(package);"
-	"CREATE TABLE refs(entry INTEGER, blob BLOB, PRIMARY KEY(entry, blob)) WITHOUT ROWID;"
-	"CREATE INDEX refs_blob ON refs(blob);"
 	"CREATE TABLE usage(key BLOB PRIMARY KEY, used_ms INTEGER, hits INTEGER) WITHOUT ROWID;"
+	"CREATE INDEX usage_used ON usage(used_ms);"
 	"CREATE TABLE events(id INTEGER PRIMARY KEY, time_ms INTEGER, result TEXT, reason TEXT, detail TEXT, crate TEXT,"
 	" package TEXT, kind TEXT, target TEXT, profile TEXT, root TEXT, key BLOB, invocation BLOB, total_us INTEGER,"
 	" compile_us INTEGER, bytes INTEGER, linked_bytes INTEGER, copied_bytes INTEGER, exit_code INTEGER);"
@@ -41,7 +45,7 @@ static const char schema[] =
 	"CREATE TABLE totals(result TEXT, reason TEXT, n INTEGER, compile_us INTEGER, total_us INTEGER,"
 	" linked_bytes INTEGER, copied_bytes INTEGER, first_ms INTEGER, PRIMARY KEY(result, reason)) WITHOUT ROWID;"
 	"CREATE TABLE folded(ino INTEGER, btime INTEGER, name TEXT, at INTEGER, PRIMARY KEY(ino, btime)) WITHOUT ROWID;"
-	"PRAGMA user_version = 2;";
+	"PRAGMA user_version = 3;";
 
 bool kache_index_damaged(int code)
 {
@@ -79,6 +83,26 @@ int64_t kache_index_number(struct kache_index *ix, const char *sql)
 	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, sql);
 
 	return st && sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+}
+
+int64_t kache_index_state(struct kache_index *ix, const char *name)
+{
+	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, "SELECT value FROM state WHERE name=?1");
+
+	if (st)
+		kache_index_bind_text(st, 1, name);
+	return st && sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+}
+
+int kache_index_set_state(struct kache_index *ix, const char *name, int64_t value)
+{
+	KACHE_AUTO_STMT sqlite3_stmt *st = kache_index_prepare(ix, "INSERT OR REPLACE INTO state VALUES(?1, ?2)");
+
+	if (!st)
+		return SQLITE_ERROR;
+	kache_index_bind_text(st, 1, name);
+	sqlite3_bind_int64(st, 2, value);
+	return sqlite3_step(st) == SQLITE_DONE ? SQLITE_OK : SQLITE_ERROR;
 }
 
 void kache_index_bind_text(sqlite3_stmt *st, int at, const char *s)
@@ -179,6 +203,8 @@ static int open_file(struct kache_index *ix)
 
 static void drop_db(struct kache_index *ix)
 {
+	sqlite3_finalize(ix->used);
+	ix->used = NULL;
 	sqlite3_close_v2(ix->db);
 	ix->db = NULL;
 }
@@ -283,7 +309,10 @@ static int update(struct kache_index *ix, struct kache_error *err)
 	if (lock < 0 && !ix->memory)
 		return KACHE_OK;
 	rc = kache_index_fold(ix, err);
-	return rc ? rc : kache_index_scan(ix, err);
+	if (!rc)
+		rc = kache_index_scan(ix, err);
+	ix->current = !rc;
+	return rc;
 }
 
 static int open_and_update(struct kache_index *ix, struct kache_error *err)
@@ -316,6 +345,11 @@ int kache_index_open(struct kache_store *s, struct kache_index **out, bool *rebu
 	else
 		*out = ix;
 	return rc;
+}
+
+bool kache_index_current(const struct kache_index *ix)
+{
+	return ix->current;
 }
 
 void kache_index_close(struct kache_index *ix)

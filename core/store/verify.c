@@ -23,6 +23,8 @@ struct verify {
 	struct kache_table sizes;	/* of blobs as entries tell them */
 	struct kache_table present;	/* blobs that are there: 1 sound, 0 not (any more) */
 	struct kache_rehash work;	/* blobs whose content is to be checked */
+	int lock;			/* gc.lock, -1 where nothing may be removed */
+	bool marked;			/* see kache_gc_mark */
 };
 
 static const struct {
@@ -62,7 +64,12 @@ static void tell(struct verify *v, enum kache_problem_kind kind, const char *pat
 /* True where path is no more. */
 static bool take_out(struct verify *v, const char *path, uint64_t *counter)
 {
-	if (!v->o->repair || (unlink(path) && errno != ENOENT))
+	if (!v->o->repair)
+		return false;
+	if (!v->marked)
+		kache_gc_mark(v->lock);
+	v->marked = true;
+	if (unlink(path) && errno != ENOENT)
 		return false;
 	++*counter;
 	return true;
@@ -299,17 +306,19 @@ static int tidy(struct verify *v)
 int kache_verify(struct kache_store *s, const struct kache_verify_options *o, struct kache_verify_report *report,
 		 struct kache_error *err)
 {
-	struct verify v = { .s = s, .o = o, .report = report, .err = err };
-	int lock = -1, rc = KACHE_OK;
+	struct verify v = { .s = s, .o = o, .report = report, .err = err, .lock = -1 };
+	int rc = KACHE_OK;
 
 	*report = (struct kache_verify_report){ 0 };
 	if (s->readonly && o->repair)
 		return kache_fail(err, KACHE_E_IO, "%s can't be written to, so it can't be repaired", s->root);
 	if (!s->readonly)
-		rc = kache_gc_lock(s, &lock, err);
+		rc = kache_gc_lock(s, &v.lock, err);
 	if (!rc)
 		rc = check(&v);
-	kache_auto_close(&lock);
+	if (v.marked)
+		kache_gc_mark(v.lock);
+	kache_auto_close(&v.lock);
 	if (!rc && o->repair)
 		rc = tidy(&v);
 	kache_table_release(&v.sizes);

@@ -2,9 +2,11 @@
 #include "config.h"
 #include "mkstore.h"
 
+#include "store/gc.h"
 #include "store/index.h"
 
 #include <signal.h>
+#include <sqlite3.h>
 #include <sys/file.h>
 #include <sys/wait.h>
 
@@ -250,6 +252,107 @@ static void test_replaced(void)
 	kache_store_close(s);
 }
 
+/* As if the store had a million manifests more, and were no longer looked through every time. */
+static void pretend_large(struct kache_store *s)
+{
+	KACHE_AUTO_FREE char *path = kache_store_file(s, "index.db");
+	sqlite3 *db;
+
+	ok(!sqlite3_open(path, &db) && !sqlite3_exec(db, "UPDATE sums SET n=n+1000000 WHERE kind=1", NULL, NULL, NULL), "a large store");
+	sqlite3_close(db);
+}
+
+static void check_totals(struct kache_store *s, unsigned entries, unsigned blobs, const char *when)
+{
+	struct kache_index_totals t = totals(s, 0);
+
+	ok(t.entries == entries && t.blobs == blobs && t.logical_bytes == entries * (uint64_t)(MK_OWN + MK_SHARED),
+	   "%s: %u entries, %u blobs", when, entries, blobs);
+}
+
+/* A large store is known by what its events tell, until somebody removes things. */
+static void test_large(void)
+{
+	KACHE_AUTO_FREE char *path = NULL;
+	struct kache_store *s = fresh("large", &path);
+	struct kache_hash gone = mk_hash("key", 3), late = mk_hash("key", 24);
+	struct kache_error err;
+	int lock;
+
+	for (unsigned i = 0; i < 20; i++)
+		mk_entry(s, i, 1000 + i);
+	check_totals(s, 20, 25, "looked through");
+	pretend_large(s);
+	for (unsigned i = 20; i < 25; i++)
+		mk_entry(s, i, 1000 + i);
+	check_totals(s, 20, 25, "what nobody tells of is not looked for");
+	mk_event(s, "miss", 20, 5000);
+	check_totals(s, 21, 27, "compiled");
+	mk_event(s, "stored", 21, 5001);
+	check_totals(s, 22, 28, "pulled");
+	is_int(totals(s, 0).misses, 1, "which is no call of a compiler");
+	mk_event(s, "hit", 22, 5002);
+	mk_event(s, "hit", 22, 5003);
+	check_totals(s, 23, 29, "met for the first time");
+	kache_entry_remove(s, &gone);
+	check_totals(s, 23, 29, "removed by hand");
+	kache_entry_remove(s, &late);
+	mk_event(s, "miss", 24, 5004);
+	mk_event(s, "miss", 3, 5004);
+	check_totals(s, 22, 29, "events of what is gone");
+	is_int(kache_gc_lock(s, &lock, &err), 0, "somebody removes things");
+	kache_entry_remove(s, &late);
+	kache_gc_mark(lock);
+	close(lock);
+	check_totals(s, 23, (unsigned)mk_count(s, "blobs"), "looked through again");
+	kache_store_close(s);
+}
+
+static int add_name(void *arg, const char *package)
+{
+	strcat(strcat(arg, package), " ");
+	return strlen(arg) > 400;
+}
+
+static int add_entry(void *arg, const struct kache_hash *key, const struct kache_hash *invocation, uint64_t size)
+{
+	const struct kache_hash wanted = mk_hash("invocation", 12), its = mk_hash("key", 12);
+
+	*(uint64_t *)arg += size;
+	return kache_hash_eq(&its, key) && !kache_hash_eq(&wanted, invocation);
+}
+
+static void test_packages(void)
+{
+	KACHE_AUTO_FREE char *path = NULL;
+	struct kache_store *s = fresh("packages", &path);
+	struct kache_index *ix = open_index(s, NULL);
+	struct kache_index_totals t;
+	char names[500] = "";
+	uint64_t bytes = 0;
+
+	is_int(kache_index_packages(ix, add_name, names), 0, "no packages");
+	ok(!*names && !kache_index_oldest(ix) && !kache_index_swept(ix), "of an empty store");
+	kache_index_close(ix);
+	for (unsigned i = 10; i < 14; i++)
+		mk_entry(s, i, 1000 + i);
+	mk_entry(s, 22, 2000);
+	ix = open_index(s, NULL);
+	is_int(kache_index_packages(ix, add_name, names), 0, "packages");
+	is_str(names, "package0 package1 package2 package3 ", "each once");
+	is_int(kache_index_of_package(ix, "package2", add_entry, &bytes), 0, "entries of one");
+	is_int(bytes, 2 * (MK_OWN + MK_SHARED), "both");
+	ok(kache_index_oldest(ix) > mk_now_ms() - 600000, "an entry is used when it is stored");
+	kache_index_totals(ix, 0, &t);
+	ok(t.file_bytes > t.blob_bytes + 5 * 200 && t.file_bytes < t.blob_bytes + 5 * 2000, "entries and manifests are counted too");
+	kache_index_set_swept(ix, 77);
+	kache_index_close(ix);
+	ix = open_index(s, NULL);
+	ok(kache_index_current(ix) && kache_index_swept(ix) == 77, "when gc was last there is kept");
+	kache_index_close(ix);
+	kache_store_close(s);
+}
+
 static void damage(const char *path, off_t at, size_t len)
 {
 	KACHE_AUTO_FREE char *junk = kache_calloc(1, len);
@@ -405,6 +508,8 @@ int main(void)
 	test_retention();
 	test_files();
 	test_replaced();
+	test_large();
+	test_packages();
 	test_damage();
 	test_readonly();
 	test_together();
