@@ -2,9 +2,11 @@
 #include "share/import.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "remote/unpack.h"
 #include "store/entry-json.h"
+#include "store/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,6 +92,18 @@ static bool is_program(const struct kache_entry *e, const struct kache_hash *blo
 	return false;
 }
 
+/* The index of a large store does not look for what nobody tells it of. */
+static void tell_index(const struct kache_import *im)
+{
+	KACHE_AUTO_BUF struct kache_buf line = KACHE_BUF_INIT;
+	const struct kache_event e = { .result = "stored", .crate = im->e.crate, .package = im->e.package, .kind = im->e.kind,
+				       .key = &im->e.key, .invocation = &im->e.invocation,
+				       .time_ms = (uint64_t)(kache_now_real() / 1000000) };
+
+	kache_event_encode(&e, &line);
+	(void)kache_store_event(im->s->store, line.data, line.len);
+}
+
 /* Everything has been checked: blobs first, then the entry that needs them. */
 static int keep(struct kache_import *im, struct kache_error *err)
 {
@@ -103,7 +117,10 @@ static int keep(struct kache_import *im, struct kache_error *err)
 		if (rc)
 			return rc;
 	}
-	return kache_entry_put(store, &im->e, err);
+	if (kache_entry_put(store, &im->e, err))
+		return KACHE_E_IO;
+	tell_index(im);
+	return KACHE_OK;
 }
 
 static void forget(struct kache_import *im)

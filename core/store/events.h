@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 /* result: "hit", "miss" (compiled and stored), "uncached" (compiled, could not be stored),
- * "passthrough" (not looked up), "failed" (the compiler said no), "probe-hit", "probe-miss".
+ * "passthrough" (not looked up), "failed" (the compiler said no), "probe-hit", "probe-miss"; and, of no compiler call,
+ * "stored" (came from a remote).
  * Members of the JSON line are the field names here; absent or zero ones are left out.
  * key and invocation as hex. */
 struct kache_event {

@@ -49,6 +49,7 @@ out=$(sync a); ok $? "push"
 like "$out" '^pulled 0 .*, pushed 2 .*, 0 on both sides already, 2 manifests updated, 0 failed$' "two packages of Cargo.lock went, the third did not"
 out=$(sync b); ok $? "pull into an empty store"
 like "$out" '^pulled 2 .*, pushed 0 .*, 0 failed$' "gets both"
+is "$(grep -c '^{"result":"stored",.*"package":.*"key":".*"invocation":"' "$T/b/events/current.jsonl")" 2 "and the index is told"
 out=$(sync a --all); like "$out" 'pushed 1 .* 2 on both sides already, 1 manifests' "--all takes the rest"
 out=$(sync b --all --pull); like "$out" '^pulled 1 ' "in both directions"
 runs "both stores hold the same" same a b
