@@ -232,10 +232,10 @@ static void tell_rest(struct kache_doctor *d, const struct kache_verify_report *
 	KACHE_AUTO_FREE char *bytes = kache_show_size(r->blob_bytes);
 
 	if (orphans && !d->repair)
-		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "store", "kache gc takes them",
+		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "store", "kache gc --full takes them",
 				 "%llu blobs that no entry needs", orphans);
 	if (dangling && !d->repair)
-		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "store", "kache gc takes them",
+		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "store", "kache gc --full takes them",
 				 "%llu manifests that lead to missing entries", dangling);
 	if (d->repair && (r->entries_removed || r->blobs_removed || r->manifests_removed))
 		kache_doctor_say(d, KACHE_DOCTOR_OK, "store", NULL, "%llu entries, %llu blobs and %llu manifests removed",

@@ -285,3 +285,18 @@ int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kac
 	kache_gc_release(&g);
 	return rc;
 }
+
+int kache_gc_leftovers(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
+		       struct kache_error *err)
+{
+	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real(), .lock = -1 };
+	int rc = KACHE_OK;
+
+	*report = (struct kache_gc_report){ 0 };
+	if (!o->dry_run)
+		rc = kache_gc_lock(s, &g.lock, err);
+	if (!rc)
+		rc = kache_scan(s, "tmp", sweep_temp, &g, err);
+	kache_auto_close(&g.lock);
+	return rc;
+}

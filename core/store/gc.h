@@ -40,6 +40,10 @@ struct kache_gc_report {
 int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
 	     struct kache_error *err);
 
+/* The part that is cheap however large the store is: leftovers in tmp/ alone. Only temps_removed is told. */
+int kache_gc_leftovers(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
+		       struct kache_error *err);
+
 /* The lock of all who remove things from a store other than their own leftovers: gc.lock, held by an
  * open file and gone with its holder. *fd is to be closed. 0, KACHE_E_BUSY, KACHE_E_IO. */
 int kache_gc_lock(const struct kache_store *s, int *fd, struct kache_error *err);

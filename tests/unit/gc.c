@@ -332,6 +332,49 @@ static void test_lock(void)
 	close(tell[1]);
 }
 
+static int64_t lock_time(void)
+{
+	KACHE_AUTO_FREE char *path = kache_path_join(dir, "store/gc.lock");
+	struct kache_stat st = { 0 };
+
+	kache_stat(path, false, &st);
+	return st.mtime;
+}
+
+/* What the index goes by: the lock tells of removals, and of nothing else. */
+static void test_mark(void)
+{
+	struct kache_gc_options o = eager();
+	struct kache_gc_report r;
+	struct kache_hash a = publish(50, "m", 50, 1000);
+	const struct timespec tick = { .tv_nsec = 20000000 };
+	char *temp = kache_store_temp(s);
+	int64_t before;
+
+	kache_gc(s, &o, &r, &err);
+	nanosleep(&tick, NULL);
+	before = lock_time();
+	kache_file_replace(temp, "t", 1, 0600);
+	o.temp_age_s = 0;
+	is_int(kache_gc_leftovers(s, &o, &r, &err), 0, "leftovers");
+	ok(r.temps_removed == 1 && access(temp, F_OK), "go");
+	is_int(kache_gc(s, &o, &r, &err), 0, "gc with nothing to do");
+	ok(r.entries_left > 0 && has("entries", &a) && lock_time() == before, "leaves the lock as it was");
+	o.max_size = 1;
+	o.dry_run = true;
+	kache_gc(s, &o, &r, &err);
+	ok(r.entries_removed > 0 && lock_time() == before, "so does a dry run");
+	o.dry_run = false;
+	o.grace_s = 600;
+	kache_gc(s, &o, &r, &err);
+	ok(!has("entries", &a) && lock_time() > before, "one that removes something marks it");
+	ok(r.blobs_in_grace > 0, "and tells what it left for now");
+	o.grace_s = 0;
+	kache_gc(s, &o, &r, &err);
+	is_int(r.blobs_in_grace, 0, "nothing at last");
+	free(temp);
+}
+
 /* A gc that is killed after a random while, again and again. */
 static void test_kill(void)
 {
@@ -411,6 +454,7 @@ int main(void)
 	test_graces();
 	test_damage();
 	test_lock();
+	test_mark();
 	test_kill();
 	test_publisher();
 	kache_store_close(s);
