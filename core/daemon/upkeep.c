@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "remote/account.h"
 #include "store/gc.h"
 #include "store/index.h"
@@ -88,6 +89,7 @@ static void *upkeep(void *arg)
 {
 	uint64_t last_fold = kache_now_mono(), last_gc = 0;
 
+	kache_thread_bulk();	/* builds go first */
 	pthread_mutex_lock(&lock);
 	while (!stopping) {
 		struct timespec until;
