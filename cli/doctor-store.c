@@ -155,20 +155,38 @@ static int add_size(void *arg, const struct kache_scan_item *item)
 	return KACHE_OK;
 }
 
-void kache_doctor_space(struct kache_doctor *d)
+/* As the index sums it up; every file is only looked at where the index is no help, or where they all are to be verified. */
+static int used_space(struct kache_doctor *d, uint64_t *used, struct kache_error *err)
 {
 	static const char *const kinds[] = { "blobs", "entries", "manifests" };
+	struct kache_index_totals t;
+	struct kache_index *x = NULL;
+	int rc = KACHE_E_IO;
+
+	if (!d->verify && !kache_index_open(d->store, &x, NULL, err))
+		rc = kache_index_totals(x, 0, &t);
+	kache_index_close(x);
+	if (!rc) {
+		*used = t.file_bytes;
+		return KACHE_OK;
+	}
+	rc = KACHE_OK;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)
+		rc = kache_scan(d->store, kinds[i], add_size, used, err);
+	return rc;
+}
+
+void kache_doctor_space(struct kache_doctor *d)
+{
 	uint64_t used = 0, free_bytes, max;
 	struct kache_error err;
 	struct statvfs fs;
 
 	if (!d->store || statvfs(d->store->root, &fs))
 		return;
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		if (kache_scan(d->store, kinds[i], add_size, &used, &err)) {
-			kache_doctor_say(d, KACHE_DOCTOR_BAD, "space", NULL, "%s", err.text);
-			return;
-		}
+	if (used_space(d, &used, &err)) {
+		kache_doctor_say(d, KACHE_DOCTOR_BAD, "space", NULL, "%s", err.text);
+		return;
 	}
 	max = kache_conf_u64(d->conf, KACHE_CONF_MAX_SIZE);
 	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
