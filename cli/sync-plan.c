@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "store/index.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -155,9 +156,21 @@ static void add_job(struct kache_sync_plan *plan, enum kache_sync_kind kind, con
 	};
 }
 
+/* Takes back what was added since the plan had n jobs. */
+static void cut_plan(struct kache_sync_plan *plan, size_t n)
+{
+	while (plan->n > n)
+		free(plan->jobs[--plan->n].folder);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static bool takes_part(const struct kache_sync *s, const char *folder)
 {
-	return s->all || kache_strs_has(&s->folders, folder);
+	return s->all || (s->folders.n && bsearch(&folder, s->folders.v, s->folders.n, sizeof *s->folders.v, by_name));
 }
 
 static int local_entry(void *arg, const struct kache_hash *h, const char *path, const struct kache_stat *st)
@@ -198,6 +211,12 @@ static int local_manifest(void *arg, const struct kache_hash *h, const char *pat
 	return 0;
 }
 
+/* A backend may name an object twice. */
+static bool repeated(const struct objects *o, size_t i)
+{
+	return i && kache_hash_eq(&o->v[i].hash, &o->v[i - 1].hash);
+}
+
 static bool have(struct kache_store *store, const char *kind, const struct kache_hash *h)
 {
 	KACHE_AUTO_FREE char *path = kache_store_path(store, kind, h);
@@ -206,15 +225,77 @@ static bool have(struct kache_store *store, const char *kind, const struct kache
 	return !kache_stat(path, false, &st);
 }
 
-/* A backend may name an object twice. */
-static bool repeated(const struct objects *o, size_t i)
+/* ---- what the store has, by the index ---- */
+
+struct local {
+	struct planner *p;
+	struct kache_strs packages;	/* that take part */
+	const char *folder;		/* of the package in hand */
+	struct objects manifests;
+};
+
+static int local_package(void *arg, const char *package)
 {
-	return i && kache_hash_eq(&o->v[i].hash, &o->v[i - 1].hash);
+	struct local *l = arg;
+	KACHE_AUTO_FREE char *folder = kache_share_folder(package);
+
+	if (takes_part(l->p->s, folder))
+		kache_strs_add(&l->packages, package);
+	return 0;
+}
+
+static int indexed_entry(void *arg, const struct kache_hash *key, const struct kache_hash *invocation, uint64_t size)
+{
+	struct local *l = arg;
+	struct planner *p = l->p;
+
+	if (find(&p->packs, key))
+		p->plan->both++;
+	else if (p->s->push && have(p->s->share.store, "entries", key))
+		add_job(p->plan, KACHE_SYNC_PUSH, key, l->folder, size, false);
+	if (p->s->push && !find(&p->manifests, invocation))
+		add(&l->manifests, invocation, l->folder, strlen(l->folder), 0);
+	return 0;
+}
+
+/* False where the index is no help: then the files are read. */
+static bool entries_by_index(struct planner *p, struct local *l)
+{
+	struct kache_index *x;
+	struct kache_error err;
+	bool good;
+
+	if (kache_index_open(p->s->share.store, &x, NULL, &err))
+		return false;
+	good = kache_index_current(x) && !kache_index_packages(x, local_package, l);
+	for (size_t i = 0; good && i < l->packages.n; i++) {
+		KACHE_AUTO_FREE char *folder = kache_share_folder(l->packages.v[i]);
+
+		l->folder = folder;
+		good = !kache_index_of_package(x, l->packages.v[i], indexed_entry, l);
+	}
+	kache_index_close(x);
+	return good;
+}
+
+static void manifests_by_index(struct planner *p, struct local *l)
+{
+	const struct objects *o = &l->manifests;
+
+	if (o->n)
+		qsort(o->v, o->n, sizeof *o->v, by_hash);
+	for (size_t i = 0; i < o->n; i++)
+		if (!repeated(o, i) && have(p->s->share.store, "manifests", &o->v[i].hash))
+			add_job(p->plan, KACHE_SYNC_MANIFEST, &o->v[i].hash, o->v[i].folder, 0,
+				!kache_remote_info(p->s->share.remote)->can_list);
 }
 
 static void compare(struct planner *p)
 {
 	struct kache_sync *s = p->s;
+	struct local local = { .p = p };
+	size_t pulls, both = p->plan->both;
+	bool indexed;
 
 	for (size_t i = 0; s->pull && i < p->packs.n; i++) {
 		const struct object *o = &p->packs.v[i];
@@ -222,7 +303,13 @@ static void compare(struct planner *p)
 		if (!repeated(&p->packs, i) && !have(s->share.store, "entries", &o->hash))
 			add_job(p->plan, KACHE_SYNC_PULL, &o->hash, o->folder, o->size, true);
 	}
-	kache_store_walk(s->share.store, "entries", local_entry, p);
+	pulls = p->plan->n;
+	indexed = entries_by_index(p, &local);
+	if (!indexed) {
+		cut_plan(p->plan, pulls);
+		p->plan->both = both;
+		kache_store_walk(s->share.store, "entries", local_entry, p);
+	}
 	p->plan->n_packs = p->plan->n;
 	for (size_t i = 0; i < p->manifests.n; i++) {
 		const struct object *o = &p->manifests.v[i];
@@ -230,7 +317,12 @@ static void compare(struct planner *p)
 		if (!repeated(&p->manifests, i) && (s->pull || have(s->share.store, "manifests", &o->hash)))
 			add_job(p->plan, KACHE_SYNC_MANIFEST, &o->hash, o->folder, o->size, true);
 	}
-	kache_store_walk(s->share.store, "manifests", local_manifest, p);
+	if (indexed)
+		manifests_by_index(p, &local);
+	else
+		kache_store_walk(s->share.store, "manifests", local_manifest, p);
+	kache_strs_release(&local.packages);
+	release(&local.manifests);
 }
 
 int kache_sync_plan(struct kache_sync *s, struct kache_sync_plan *out, struct kache_error *err)
