@@ -2,6 +2,7 @@
 #include "store/gc-plan.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 void kache_gc_release(struct kache_gc *g)
 {
@@ -19,6 +20,18 @@ bool kache_gc_young(const struct kache_gc *g, int64_t time, uint64_t seconds)
 	return seconds && (age < 0 || (uint64_t)age / 1000000000 < seconds);
 }
 
+/* By ctime: a temporary that is to become a blob has the blob's old mtime already. */
+int kache_gc_temp(void *arg, const struct kache_scan_item *item)
+{
+	struct kache_gc *g = arg;
+
+	if (item->what != KACHE_SCAN_TEMP || kache_gc_young(g, item->st.ctime, g->o->temp_age_s))
+		return KACHE_OK;
+	if (g->o->dry_run || !unlink(item->path))
+		g->report->temps_removed++;
+	return KACHE_OK;
+}
+
 /* Room for one more of size bytes each. */
 static void *room(void *v, size_t n, size_t *cap, size_t size)
 {
@@ -34,7 +47,7 @@ static int see_blob(void *arg, const struct kache_scan_item *item)
 	size_t n = g->by_hash.n;
 
 	if (item->what != KACHE_SCAN_OBJECT)
-		return KACHE_OK;
+		return kache_gc_temp(g, item);
 	kache_table_put(&g->by_hash, &item->hash, 0);
 	if (g->by_hash.n == n)		/* the directory told of it twice */
 		return KACHE_OK;
@@ -48,8 +61,9 @@ static int see_manifest(void *arg, const struct kache_scan_item *item)
 {
 	struct kache_gc *g = arg;
 
-	if (item->what == KACHE_SCAN_OBJECT)
-		g->report->bytes_before += item->st.size;
+	if (item->what != KACHE_SCAN_OBJECT)
+		return kache_gc_temp(g, item);
+	g->report->bytes_before += item->st.size;
 	return KACHE_OK;
 }
 
@@ -75,7 +89,9 @@ static int see_entry(void *arg, const struct kache_scan_item *item)
 	size_t n = g->keys.n;
 	int rc;
 
-	if (item->what != KACHE_SCAN_OBJECT || kache_table_find(&g->keys, &item->hash) != SIZE_MAX)
+	if (item->what != KACHE_SCAN_OBJECT)
+		return kache_gc_temp(g, item);
+	if (kache_table_find(&g->keys, &item->hash) != SIZE_MAX)
 		return KACHE_OK;
 	rc = kache_scan_entry(item, &e);
 	if (rc == KACHE_E_NOENT)

@@ -42,7 +42,9 @@ struct kache_gc {
 	size_t n_refs, cap_refs;
 };
 
-/* Surveys the store, fills bytes_before and marks the entries that go. */
+/* Of a kache_scan with a struct kache_gc: a writer's leftover that is old enough goes. */
+int kache_gc_temp(void *gc, const struct kache_scan_item *item);
+/* Surveys the store, fills bytes_before, removes leftovers beside objects, and marks the entries that go. */
 int kache_gc_plan(struct kache_gc *g);
 void kache_gc_release(struct kache_gc *g);
 /* Whether a time (ns) is less than that many seconds ago. A time to come is young: the clock is not

@@ -226,25 +226,14 @@ static int sweep_blobs(struct kache_gc *g)
 	return rc;
 }
 
-/* By ctime: a temporary that is to become a blob has the blob's old mtime already. */
-static int sweep_temp(void *arg, const struct kache_scan_item *item)
-{
-	struct kache_gc *g = arg;
-
-	if (item->what != KACHE_SCAN_TEMP || kache_gc_young(g, item->st.ctime, g->o->temp_age_s))
-		return KACHE_OK;
-	if (g->o->dry_run || !unlink(item->path))
-		g->report->temps_removed++;
-	return KACHE_OK;
-}
-
 static int sweep_temps(struct kache_gc *g)
 {
-	static const char *const kinds[] = { "tmp", "entries", "manifests", "blobs", "compilers", "events", "." };
+	/* Those beside objects went when the objects were looked at. */
+	static const char *const kinds[] = { "tmp", "compilers", "events", "." };
 	int rc = KACHE_OK;
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)
-		rc = kache_scan(g->s, kinds[i], sweep_temp, g, g->err);
+		rc = kache_scan(g->s, kinds[i], kache_gc_temp, g, g->err);
 	return rc;
 }
 
@@ -296,7 +285,7 @@ int kache_gc_leftovers(struct kache_store *s, const struct kache_gc_options *o, 
 	if (!o->dry_run)
 		rc = kache_gc_lock(s, &g.lock, err);
 	if (!rc)
-		rc = kache_scan(s, "tmp", sweep_temp, &g, err);
+		rc = kache_scan(s, "tmp", kache_gc_temp, &g, err);
 	kache_auto_close(&g.lock);
 	return rc;
 }
