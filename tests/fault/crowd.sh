@@ -63,6 +63,7 @@ for p in 1 2 3 4; do
 	rm -rf "$T/p$p/target"
 	kbuild "$T/p$p" build
 	is "$(count '^(miss|uncached)')" 0 "project $p: and it serves"
+	test "$(count '^(miss|uncached)')" = 0 || show_log
 done
 "$builddir/kache-cli" daemon stop > /dev/null 2>&1
 finish

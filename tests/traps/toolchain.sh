@@ -6,8 +6,12 @@ export KACHE_DAEMON=off
 
 sysroot=$(rustc --print sysroot)
 tc=$T/tc
-# Hard links where that goes: nothing below is changed in place.
-cp -al "$sysroot" "$tc" 2> /dev/null || { rm -rf "$tc"; cp -a "$sysroot" "$tc"; }
+# A copy first: links to the files of the toolchain itself would change their ctime, under compilers that other tests are running.
+# Of the copy there are hard links, for nothing below is changed in place.
+mkdir "$T/base"
+for part in bin lib libexec etc; do test ! -e "$sysroot/$part" || cp -a --reflink=auto "$sysroot/$part" "$T/base/"; done
+clone() { cp -al "$T/base" "$1" 2> /dev/null || { rm -rf "$1"; cp -a "$T/base" "$1"; }; }
+clone "$tc"
 target=$("$tc/bin/rustc" -vV | sed -n 's/^host: //p')
 std=$tc/lib/rustlib/$target/lib
 # other FILE: another content under the same name, of the same size and time, in an inode of its own
@@ -86,7 +90,7 @@ fi
 mkdir -p "$T/slow"
 echo 'extern crate proc_macro; #[proc_macro] pub fn m(t: proc_macro::TokenStream) -> proc_macro::TokenStream { std::fs::remove_file(std::env::var("BEGUN").unwrap()).unwrap(); while std::path::Path::new(&std::env::var("GO").unwrap()).exists() { std::thread::sleep(std::time::Duration::from_millis(20)) } t }' > "$T/slow/m.rs"
 echo 'slow::m!(); pub fn f() {}' > "$T/slow/l.rs"
-cp -al "$sysroot" "$T/up" 2> /dev/null || { rm -rf "$T/up"; cp -a "$sysroot" "$T/up"; }
+clone "$T/up"
 (cd "$T/slow" && "$T/up/bin/rustc" --crate-name slow --crate-type proc-macro m.rs) > "$T/log" 2>&1
 touch "$T/slow.begun" "$T/slow.go"
 export BEGUN="$T/slow.begun" GO="$T/slow.go"
@@ -105,7 +109,7 @@ like "$ev" '^uncached lib l compiler-changed ' "is not believed"
 
 # A standard library that cargo builds from the toolchain's sources, which somebody edits.
 if test -f "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" && test -x "$sysroot/bin/cargo"; then
-	cp -al "$sysroot" "$T/std" 2> /dev/null || { rm -rf "$T/std"; cp -a "$sysroot" "$T/std"; }
+	clone "$T/std"
 	mkdir -p "$T/b/src"
 	printf '[package]\nname = "b"\nversion = "0.1.0"\nedition = "2021"\n' > "$T/b/Cargo.toml"
 	printf '#![no_std]\npub fn v() -> u32 { 1 }\n' > "$T/b/src/lib.rs"
