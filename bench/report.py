@@ -1,5 +1,5 @@
-"""Tables and plots of what bench/run measured. By itself: bench/report.py BENCH.JSON DIR, which writes DIR/benchmarks-*.svg and prints the
-tables in Markdown."""
+"""Tables and plots of what bench/run measured. By itself: bench/report.py BENCH.JSON… DIR, which writes DIR/benchmarks-*.svg and prints the
+tables in Markdown. Of several runs what was measured last counts."""
 import json
 import pathlib
 import statistics
@@ -138,10 +138,22 @@ def plot(data, scene):
             % (left + width, y + 6, TITLES[scene], "\n".join(parts)))
 
 
+def merged(runs):
+    data, builds = {}, {}
+    for run in runs:
+        for one in run.pop("builds"):
+            known = builds.setdefault((one["work"], one["mode"]), {"scenes": {}, "recompiled": {}})
+            known.update(one, scenes=dict(known["scenes"], **one["scenes"]), recompiled=dict(known["recompiled"], **one["recompiled"]),
+                         calls=one["calls"] or known.get("calls"))
+        versions = dict(data.get("versions", {}), **run["versions"])
+        data.update(run, versions=versions)
+    return dict(data, builds=list(builds.values()))
+
+
 def main():
-    data = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    data = merged([json.loads(pathlib.Path(name).read_text()) for name in sys.argv[1:-1]])
     for scene in dict.fromkeys(s for one in data["builds"] for s in one["scenes"]):
-        (pathlib.Path(sys.argv[2]) / ("benchmarks-%s.svg" % scene)).write_text(plot(data, scene))
+        (pathlib.Path(sys.argv[-1]) / ("benchmarks-%s.svg" % scene)).write_text(plot(data, scene))
     print(markdown(data))
 
 
