@@ -208,7 +208,8 @@ else
 fi
 
 # ---- two hundred at once ----
-export KACHE_CACHE_DIR="$T/c.crowd"
+# Patience enough for a machine that has more to do than this.
+export KACHE_CACHE_DIR="$T/c.crowd" KACHE_REMOTE_TIMEOUT=60s
 crowd=
 for i in $(seq 200); do
 	(mkdir -p "$T/crowd/$i" && "$KACHE" rustc --crate-name damaged --crate-type lib --emit=dep-info,metadata,link --out-dir "$T/crowd/$i" damaged.rs > "$T/crowd/$i.log" 2>&1; echo $? >> "$T/codes") &
