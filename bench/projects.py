@@ -94,7 +94,7 @@ def macros(where):
 
 
 def asynchronous(where):
-    """A service on tokio, hyper, axum and what comes with them: more than 130 compiler calls."""
+    """A service on tokio, hyper, axum and what comes with them: some 130 compiler calls."""
     package(where, "service", 'tokio = { version = "1", features = ["full"] }\nhyper = { version = "1", features = ["full"] }\n'
             'axum = "0.8"\ntower = { version = "0.5", features = ["full"] }\ntower-http = { version = "0.6", features = ["trace", "cors", "fs"] }\n'
             'serde = { version = "1", features = ["derive"] }\nserde_json = "1"\ntracing = "0.1"\n'

@@ -81,7 +81,7 @@ def markdown(data):
     lines = ["%s, %s, load %.1f at the beginning. %s" % (data["machine"], data["rustc"], data["load"], "; ".join(
         "%s: %s" % (k, v) for k, v in data["versions"].items() if k not in ("plain", "floor"))), ""]
     for one in data["builds"]:
-        names = list(dict.fromkeys(t for scene in one["scenes"].values() for t in scene))
+        names = [t for t in COLORS if any(t in scene for scene in one["scenes"].values())]
         lines += ["**%s, %s**%s" % (one["work"], one["mode"], " (%d compiler calls)" % one["calls"] if one["calls"] else ""), "",
                   "| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
         for scene, by_tool in one["scenes"].items():
@@ -125,8 +125,8 @@ def plot(data, scene):
     for one, by_tool in rows:
         least = min(middle(r) for r in by_tool.values())
         parts.append('<text x="8" y="%d" class="n">%s, %s</text>' % (y + 11, one["work"], one["mode"]))
-        for tool, runs in by_tool.items():
-            value = middle(runs)
+        for tool in [t for t in COLORS if t in by_tool]:
+            value = middle(by_tool[tool])
             w = max(1.0, (value / least) / longest * (width - 150))
             parts.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/><text x="%.1f" y="%d">%s %s</text>' % (
                 left, y, w, bar - 2, COLORS[tool], left + w + 4, y + 10, tool, seconds(value)))
