@@ -160,17 +160,18 @@ static int used_space(struct kache_doctor *d, uint64_t *used, struct kache_error
 {
 	static const char *const kinds[] = { "blobs", "entries", "manifests" };
 	struct kache_index_totals t;
-	struct kache_index *x = NULL;
-	int rc = KACHE_E_IO;
+	struct kache_index *x;
+	int rc = KACHE_OK;
 
-	if (!d->verify && !kache_index_open(d->store, &x, NULL, err))
+	if (!d->verify && !kache_index_open(d->store, &x, NULL, err)) {
 		rc = kache_index_totals(x, 0, &t);
-	kache_index_close(x);
-	if (!rc) {
-		*used = t.file_bytes;
-		return KACHE_OK;
+		kache_index_close(x);
+		if (!rc) {
+			*used = t.file_bytes;
+			return KACHE_OK;
+		}
+		rc = KACHE_OK;
 	}
-	rc = KACHE_OK;
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)
 		rc = kache_scan(d->store, kinds[i], add_size, used, err);
 	return rc;

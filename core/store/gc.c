@@ -257,8 +257,13 @@ static int collect(struct kache_gc *g)
 	return rc;
 }
 
-int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
-	     struct kache_error *err)
+static int leftovers(struct kache_gc *g)
+{
+	return kache_scan(g->s, "tmp", kache_gc_temp, g, g->err);
+}
+
+static int under_lock(int (*work)(struct kache_gc *), struct kache_store *s, const struct kache_gc_options *o,
+		      struct kache_gc_report *report, struct kache_error *err)
 {
 	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real(), .lock = -1 };
 	int rc = KACHE_OK;
@@ -267,7 +272,7 @@ int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kac
 	if (!o->dry_run)
 		rc = kache_gc_lock(s, &g.lock, err);
 	if (!rc)
-		rc = collect(&g);
+		rc = work(&g);
 	if (g.marked && g.lock >= 0)
 		kache_gc_mark(g.lock);
 	kache_auto_close(&g.lock);
@@ -275,17 +280,14 @@ int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kac
 	return rc;
 }
 
+int kache_gc(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
+	     struct kache_error *err)
+{
+	return under_lock(collect, s, o, report, err);
+}
+
 int kache_gc_leftovers(struct kache_store *s, const struct kache_gc_options *o, struct kache_gc_report *report,
 		       struct kache_error *err)
 {
-	struct kache_gc g = { .s = s, .o = o, .report = report, .err = err, .now = kache_now_real(), .lock = -1 };
-	int rc = KACHE_OK;
-
-	*report = (struct kache_gc_report){ 0 };
-	if (!o->dry_run)
-		rc = kache_gc_lock(s, &g.lock, err);
-	if (!rc)
-		rc = kache_scan(s, "tmp", kache_gc_temp, &g, err);
-	kache_auto_close(&g.lock);
-	return rc;
+	return under_lock(leftovers, s, o, report, err);
 }

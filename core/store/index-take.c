@@ -3,12 +3,13 @@
 #include "config.h"
 #include "store/index-internal.h"
 
+#include "store/scan.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_ENTRY = 256 << 20 };
 const char *const kache_index_kinds[KACHE_INDEX_KINDS] = { "entries", "manifests", "blobs" };
 
 static void step(struct kache_taker *t, sqlite3_stmt *st)
@@ -68,14 +69,9 @@ static void put_entry(struct kache_taker *t, const struct kache_entry *e, int64_
 static bool load_entry(struct kache_taker *t, const struct kache_hash *key, struct kache_entry *e)
 {
 	KACHE_AUTO_FREE char *path = kache_store_path(t->ix->store, "entries", key);
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	const struct kache_scan_item item = { .what = KACHE_SCAN_OBJECT, .path = path, .hash = *key };
 
-	if (kache_file_read(path, MAX_ENTRY, &b) || kache_entry_decode(b.data ? b.data : "", b.len, e))
-		return false;
-	if (kache_hash_eq(&e->key, key))
-		return true;
-	kache_entry_release(e);
-	return false;
+	return !kache_scan_entry(&item, e);
 }
 
 static void put_file(struct kache_taker *t, int kind, const struct kache_index_file *f, const struct kache_index_file *before)
