@@ -127,11 +127,8 @@ static int check_raw(struct publisher *p, const char *path)
 static bool may_link(struct publisher *p, uint32_t role)
 {
 	const char *policy = kache_conf_str(p->c->conf, KACHE_CONF_LINK);
-	const struct kache_rust_args *a = &p->c->args;
-	bool rlib = a->emit & KACHE_EMIT_LINK && a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB);
 
-	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) &&
-	       kache_result_may_link(p->c, role, rlib, a->emit & KACHE_EMIT_METADATA, !strcmp(p->c->kind, "build-script"), &p->old);
+	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) && kache_result_may_link(p->c, role, &p->old);
 }
 
 static int add_output(struct publisher *p, const char *name, struct kache_error *err)

@@ -49,22 +49,17 @@ static bool inputs_are_old(const struct kache_call *c)
 	return true;
 }
 
-static bool has_role(const struct kache_entry *e, uint32_t role)
+bool kache_result_may_link(const struct kache_call *c, uint32_t role, int *old)
 {
-	for (size_t i = 0; i < e->n_outputs; i++)
-		if (e->outputs[i].role == role)
-			return true;
-	return false;
-}
+	const struct kache_rust_args *a = &c->args;
+	const bool rlib = a->emit & KACHE_EMIT_LINK && a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB);
 
-bool kache_result_may_link(const struct kache_call *c, uint32_t role, bool rlib, bool metadata, bool build_script, int *old)
-{
 	/* The user's own products are for them to change. */
-	if (role == KACHE_ROLE_EXE ? !build_script : getenv("CARGO_PRIMARY_PACKAGE") != NULL)
+	if (role == KACHE_ROLE_EXE ? strcmp(c->kind, "build-script") != 0 : getenv("CARGO_PRIMARY_PACKAGE") != NULL)
 		return false;
 	/* A fresh .rmeta beside it is enough for cargo. */
 	if (role == KACHE_ROLE_RLIB)
-		return metadata;
+		return a->emit & KACHE_EMIT_METADATA;
 	/* Without an .rlib it is a check, where cargo touches the .rmeta. */
 	if (role != KACHE_ROLE_EXE && role != KACHE_ROLE_PROC_MACRO && !(role == KACHE_ROLE_METADATA && rlib))
 		return false;
@@ -79,7 +74,6 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 	KACHE_AUTO_STRS struct kache_strs paths = { NULL, 0, 0 }, texts = { NULL, 0, 0 };
 	static const char *const policies[] = { "auto", "reflink", "hardlink", "copy" };
 	enum kache_link_policy policy = KACHE_LINK_AUTO;
-	const bool rlib = has_role(e, KACHE_ROLE_RLIB), metadata = has_role(e, KACHE_ROLE_METADATA);
 	int rc = KACHE_OK, old = -1;
 
 	for (size_t i = 0; i < 4; i++)
@@ -99,7 +93,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			r[i].data = kache_buf_steal(&b);
 			kache_strs_take(&texts, (char *)r[i].data);
 		} else {
-			r[i].link = kache_result_may_link(c, o->role, rlib, metadata, !strcmp(e->kind, "build-script"), &old);
+			r[i].link = kache_result_may_link(c, o->role, &old);
 		}
 	}
 	if (!rc)
