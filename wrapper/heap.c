@@ -60,6 +60,11 @@ static void *big(size_t size)
 	return h + 1;
 }
 
+static size_t rounded(size_t size)
+{
+	return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
 /* Not called malloc, or the compiler makes calloc of malloc and memset, which is calling itself. */
 static void *take(size_t size)
 {
@@ -69,7 +74,7 @@ static void *take(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	size = rounded(size);
 	if (size >= BIG)
 		return big(size);
 	if ((size_t)(block + room - at) < size + sizeof *h) {
@@ -132,22 +137,17 @@ void *realloc(void *p, size_t size)
 	if (!p)
 		return take(size);
 	h = head_of(p);
-	if (size <= h->size) {
-		if (is_last(h)) {
-			h->size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-			at = (unsigned char *)(h + 1) + h->size;
-		}
-		return p;
-	}
 	if (is_last(h) && size < BIG) {
-		size_t grown = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+		size_t resized = rounded(size);
 
-		if ((size_t)(block + room - (unsigned char *)(h + 1)) >= grown) {
-			h->size = grown;
-			at = (unsigned char *)(h + 1) + grown;
+		if ((size_t)(block + room - (unsigned char *)(h + 1)) >= resized) {
+			h->size = resized;
+			at = (unsigned char *)(h + 1) + resized;
 			return p;
 		}
 	}
+	if (size <= h->size)
+		return p;
 	new = take(size);
 	if (new) {
 		memcpy(new, p, h->size);
