@@ -1,4 +1,4 @@
-/* One call of the compiler, from its command line to its result. */
+/* One call of a compiler, from its command line to its result. */
 #ifndef KACHE_WRAPPER_CALL_H
 #define KACHE_WRAPPER_CALL_H
 
@@ -22,31 +22,79 @@ struct kache_compiler {
 	char *memo;			/* the file that remembers all this */
 };
 
+struct kache_language;
 struct kache_call {
-	char **argv;			/* compiler, arguments…, NULL: as cargo wrote it */
+	const struct kache_language *lang;
+	char **argv;			/* compiler, arguments…, NULL: as the caller wrote it */
 	char *cwd;
 	struct kache_conf *conf;
 	struct kache_store *store;
-	struct kache_rust_args args;
 	struct kache_compiler compiler;
 	struct kache_tokens tokens;
 	struct kache_hash invocation;
 	struct kache_buf describe;	/* "label value" lines of the invocation key */
-	struct kache_buf input;		/* standard input, where the source is "-" */
+	struct kache_buf input;		/* standard input, where it was read for the key; else data is NULL */
 	const char *kind;		/* "lib", "bin", … */
-	char *package;			/* CARGO_PKG_NAME with '_', or the crate */
+	char *unit;			/* what is compiled, for people: the crate; NULL where a question has none */
+	char *package;			/* CARGO_PKG_NAME with '_', or the unit; names the remote folder */
 	char *profile;			/* "debug" of target/debug, or "" */
-	char *profile_dir;		/* target/debug, absolute, or NULL */
-	bool probe;			/* a build script's question: failing is an answer too */
-	bool remap;
+	const char *target;		/* triple, or NULL: the compiler's own */
+	bool query;			/* a question to the compiler: an answer, and no file */
+	unsigned width;			/* how diagnostics are laid out, 0: not told; see kache_language.serves */
 	uint64_t started_mono, started_ms;
 	/* When the compiler was started. A file that is written from then on is not older than the first, one
 	 * that was written before is not newer than the second, whichever clock the kernel stamps with. */
 	int64_t started_coarse, started_real;
 	struct kache_event event;
 	char *event_detail;
+
+	/* Rust only */
+	struct kache_rust_args args;
+	char *profile_dir;		/* target/debug, absolute, or NULL */
+	bool probe;			/* a build script's question: failing is an answer too */
+	bool remap;
 };
 
+struct kache_run;
+struct kache_collector;
+/* What is particular to one language. Everything else, from the look-up to the upload, is the same code. */
+struct kache_language {
+	bool job_server;	/* the compiler takes part in make's job server, and complains when that has trouble */
+	/* Everything up to the invocation key. NULL; or the reason why the call passes through, a fixed name,
+	 * with *detail (may be NULL, valid as long as c). err is set where it is worth a warning. */
+	const char *(*prepare)(struct kache_call *c, char **argv, const char **detail, struct kache_error *err);
+	/* Whether e's diagnostics read here as the compiler's would. */
+	bool (*serves)(const struct kache_call *c, const struct kache_entry *e);
+	/* Whether the compiler's own incremental state serves better just now. May be NULL. */
+	bool (*edited)(struct kache_call *c);
+	/* Waits until what was written just before can be told from what changes under the compiler. */
+	void (*settle)(const struct kache_call *c);
+	/* The command line that really runs; *file is a temporary file that it needs, or stays NULL. */
+	int (*command)(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file,
+		       struct kache_error *err);
+	/* The inputs of a run, see wrapper/collect.h. */
+	int (*collect)(struct kache_collector *k);
+	/* Names of the outputs of a good run, as an entry has them. */
+	void (*outputs)(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
+	/* Where the output of that name belongs, fresh memory; NULL if there is no place for it here. */
+	char *(*place)(const struct kache_call *c, const char *name);
+	uint32_t (*role)(const struct kache_call *c, const char *name);
+	/* May an output be one inode with its blob (docs/internals/keying.md, "Restore")? *old: 1 or 0, whether
+	 * everything that it was made from is as old as a blob; -1 before the first question. NULL: never. */
+	bool (*may_link)(const struct kache_call *c, uint32_t role, int *old);
+	/* "kache explain": lines about this call. */
+	void (*explain)(const struct kache_call *c);
+};
+
+/* Fills in what every call starts with: arguments, time, directory, configuration. NULL, or the reason
+ * why it passes through. */
+const char *kache_call_begin(struct kache_call *c, char **argv, struct kache_error *err);
+/* Opens the store: 0 or an error. */
+int kache_call_store(struct kache_call *c, struct kache_error *err);
+/* Whether the user's rules leave this call alone: the reason, with *detail. source may be NULL; words are
+ * the arguments; executable: what comes out is linked. */
+const char *kache_call_bypassed(struct kache_call *c, const char *source, const struct kache_strs *words, bool executable,
+				const char **detail);
 /* Runs the compiler in place of this process and never returns: the way out of every doubt. */
 _Noreturn void kache_call_exec(struct kache_call *c);
 /* Counts a passthrough with its reason, then kache_call_exec. */
@@ -55,6 +103,23 @@ _Noreturn void kache_call_passthrough(struct kache_call *c, const char *reason, 
 void kache_call_event(struct kache_call *c, const char *result, const char *reason, const char *detail);
 /* Environment variable, "" if unset. */
 const char *kache_env(const char *name);
+/* Runs a compiler that is never cached, counted under that reason. */
+_Noreturn void kache_uncached(char **argv, const char *reason);
+
+/* wrapper/serve.c: looks up, and restores or compiles. argv[0] is the compiler as the caller named it.
+ * Never returns: ends as the compiler ended, or would have. */
+_Noreturn void kache_serve(const struct kache_language *lang, char **argv);
+/* Waits for the next tick of the clock that stamps files, if path was written within this one. */
+void kache_wait_for_tick(const char *path);
+
+/* wrapper/key.c: components of the invocation key, hashed and described. */
+void kache_key_bytes(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value, size_t len);
+void kache_key_text(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value);
+void kache_key_digest(struct kache_call *c, struct kache_hasher *h, const char *label, const void *data, size_t len);
+/* What the user declares to count: cache.key_env and cache.key_salt. */
+void kache_key_declared(struct kache_call *c, struct kache_hasher *h);
+/* Processor identity for target-cpu=native. */
+void kache_key_cpu(struct kache_call *c, struct kache_hasher *h);
 
 /* wrapper/compiler.c: identity of c->argv[0], remembered in the store by file identity. */
 int kache_call_compiler(struct kache_call *c, struct kache_error *err);
@@ -65,7 +130,5 @@ const char *kache_call_kind(const struct kache_call *c);
 char *kache_call_package(const struct kache_call *c);	/* fresh memory */
 void kache_call_tokens(struct kache_call *c);
 void kache_call_invocation(struct kache_call *c);
-/* wrapper/compiler.c: processor identity for target-cpu=native. */
-void kache_cpu_identity(struct kache_buf *out);
 
 #endif

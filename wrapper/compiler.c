@@ -415,18 +415,3 @@ bool kache_call_compiler_same(const struct kache_call *c)
 	memo_release(&m);
 	return same;
 }
-
-void kache_cpu_identity(struct kache_buf *out)
-{
-	KACHE_AUTO_BUF struct kache_buf text_ = KACHE_BUF_INIT;
-	static const char *const keys[] = { "model name", "flags", "Features", "CPU part", "cpu family", "model\t" };
-
-	if (kache_file_read("/proc/cpuinfo", 4 << 20, &text_) && !text_.len)
-		return;
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		const char *at = strstr(text_.data, keys[i]);
-
-		if (at)
-			kache_buf_add(out, at, strcspn(at, "\n"));
-	}
-}

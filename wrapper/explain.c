@@ -29,7 +29,7 @@ static void explain_json(struct kache_call *c, const char *reason, const char *d
 		kache_json_str(&j, "reason", reason);
 		kache_json_str(&j, "detail", detail);
 	} else {
-		kache_json_str(&j, "crate", c->args.crate);
+		kache_json_str(&j, "crate", c->unit);
 		kache_json_str(&j, "kind", c->kind);
 		kache_json_str(&j, "invocation", kache_hash_hex(&c->invocation, hex));
 		kache_json_str(&j, "state", state);
@@ -48,21 +48,15 @@ static void explain_json(struct kache_call *c, const char *reason, const char *d
 
 static void explain_text(struct kache_call *c, const char *state, const char *changed)
 {
-	KACHE_AUTO_STRS struct kache_strs remap = { NULL, 0, 0 };
 	char hex[KACHE_HEX_LEN + 1];
 
-	printf("crate        %s (%s)\n", c->args.crate ? c->args.crate : "-", c->kind);
+	printf("%-12s %s (%s)\n", c->lang == &kache_language_rust ? "crate" : "source", c->unit ? c->unit : "-", c->kind);
 	printf("compiler     %s\n             %s\n", c->compiler.version, c->compiler.program);
 	printf("invocation   %s\n", kache_hash_hex(&c->invocation, hex));
 	printf("now          %s%s%s\n", state, changed ? ": " : "", changed ? changed : "");
 	for (size_t i = 0; i < c->tokens.n; i++)
 		printf("%-12s {%s} = %s\n", i ? "" : "directories", c->tokens.t[i].name, c->tokens.t[i].path);
-	if (c->remap)
-		kache_tokens_remap_args(&c->tokens, &remap);
-	for (size_t i = 0; i < remap.n; i++)
-		printf("%-12s %s\n", i ? "" : "added", remap.v[i]);
-	if (c->args.incremental)
-		printf("%-12s -C incremental (unless the crate is being edited)\n", "taken out");
+	c->lang->explain(c);
 	puts("components of the key");
 	for (const char *p = c->describe.data; *p; p += strcspn(p, "\n") + 1)
 		printf("  %.*s\n", (int)strcspn(p, "\n"), p);
@@ -96,7 +90,8 @@ int kache_explain(int argc, char **argv)
 		fprintf(stderr, "kache explain: wants a rustc or clippy-driver call after -- (see kache explain --help)\n");
 		return 2;
 	}
-	reason = kache_rustc_prepare(c, argv + i, &detail, &err);
+	c->lang = &kache_language_rust;
+	reason = c->lang->prepare(c, argv + i, &detail, &err);
 	if (err.text[0]) {
 		fprintf(stderr, "kache: %s\n", err.text);
 		return 1;

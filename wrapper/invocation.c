@@ -17,13 +17,6 @@ static const char *const counted[] = {
 	"RUST_TARGET_PATH", "RUSTC_FORCE_INCR_COMP_ARTIFACT_HEADER", "SYSROOT",
 };
 
-const char *kache_env(const char *name)
-{
-	const char *value = getenv(name);
-
-	return value ? value : "";
-}
-
 /* Where a path of cargo home ends: "<home>/registry/src/…", "<home>/git/checkouts/…". */
 static char *cargo_home_of(const char *path)
 {
@@ -132,34 +125,6 @@ void kache_call_tokens(struct kache_call *c)
 	kache_tokens_add(&c->tokens, "sysroot", c->compiler.sysroot, NULL, true);
 }
 
-static void component(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value, size_t len)
-{
-	size_t at;
-
-	kache_hasher_field(h, label, value, len);
-	kache_buf_str(&c->describe, label);
-	kache_buf_ch(&c->describe, ' ');
-	at = c->describe.len;
-	kache_buf_add(&c->describe, value, len);
-	for (char *nl; (nl = memchr(c->describe.data + at, '\n', c->describe.len - at));)
-		*nl = ' ';
-	kache_buf_ch(&c->describe, '\n');
-}
-
-static void text(struct kache_call *c, struct kache_hasher *h, const char *label, const char *value)
-{
-	component(c, h, label, value, strlen(value));
-}
-
-static void digest(struct kache_call *c, struct kache_hasher *h, const char *label, const void *data, size_t len)
-{
-	char hex[KACHE_HEX_LEN + 1];
-	struct kache_hash sum;
-
-	kache_hash_bytes(data, len, &sum);
-	text(c, h, label, kache_hash_hex(&sum, hex));
-}
-
 /* FROM=TO: FROM is a place of this machine, TO goes into the output as it is. */
 static void remap_part(struct kache_call *c, const char *value, struct kache_buf *out)
 {
@@ -182,36 +147,22 @@ static void add_parts(struct kache_call *c, struct kache_hasher *h)
 			kache_tokens_value(&c->tokens, p->value, strlen(p->value), &value);
 		else
 			kache_buf_str(&value, p->value);
-		component(c, h, p->label, value.data, value.len);
+		kache_key_bytes(c, h, p->label, value.data, value.len);
 	}
 }
 
 static void add_environment(struct kache_call *c, struct kache_hasher *h)
 {
-	const struct kache_strs *declared = kache_conf_list(c->conf, KACHE_CONF_KEY_ENV);
-	const char *salt = kache_conf_str(c->conf, KACHE_CONF_KEY_SALT);
-
 	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
 		const char *value = getenv(counted[i]);
 
 		if (value) {
 			KACHE_AUTO_FREE char *label = kache_concat("env ", counted[i], NULL);
 
-			text(c, h, label, value);
+			kache_key_text(c, h, label, value);
 		}
 	}
-	for (size_t i = 0; i < declared->n; i++) {
-		KACHE_AUTO_FREE char *label = kache_asprintf("key_env %s", declared->v[i]);
-		const char *value = getenv(declared->v[i]);
-
-		/* The value may be a secret: only its hash is kept. */
-		if (value)
-			digest(c, h, label, value, strlen(value));
-		else
-			text(c, h, label, "unset");
-	}
-	if (salt)
-		digest(c, h, "key_salt", salt, strlen(salt));
+	kache_key_declared(c, h);
 }
 
 const char *kache_call_kind(const struct kache_call *c)
@@ -253,29 +204,25 @@ void kache_call_invocation(struct kache_call *c)
 	struct kache_hasher h;
 
 	kache_hasher_init(&h);
-	text(c, &h, "recipe", KEY_RECIPE);
-	text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
+	kache_key_text(c, &h, "recipe", KEY_RECIPE);
+	kache_key_text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
 	kache_buf_fmt(&c->describe, "version %s\n", c->compiler.version);
-	text(c, &h, "driver", c->compiler.clippy ? "clippy-driver" : "rustc");
-	text(c, &h, "remap", c->remap ? "yes" : "no");
+	kache_key_text(c, &h, "driver", c->compiler.clippy ? "clippy-driver" : "rustc");
+	kache_key_text(c, &h, "remap", c->remap ? "yes" : "no");
 	if (c->args.class == KACHE_RUST_QUERY)	/* answers name the sysroot */
-		text(c, &h, "sysroot", c->compiler.sysroot);
+		kache_key_text(c, &h, "sysroot", c->compiler.sysroot);
 	else
-		text(c, &h, "cwd", cwd);
+		kache_key_text(c, &h, "cwd", cwd);
 	if (c->args.source) {
 		KACHE_AUTO_FREE char *source = kache_tokens_path(&c->tokens, c->args.source);
 
-		text(c, &h, "source", source);
+		kache_key_text(c, &h, "source", source);
 		if (!strcmp(c->args.source, "-"))
-			digest(c, &h, "stdin", c->input.data ? c->input.data : "", c->input.len);
+			kache_key_digest(c, &h, "stdin", c->input.data ? c->input.data : "", c->input.len);
 	}
 	add_parts(c, &h);
-	if (c->args.native_cpu) {
-		KACHE_AUTO_BUF struct kache_buf cpu = KACHE_BUF_INIT;
-
-		kache_cpu_identity(&cpu);
-		digest(c, &h, "cpu", cpu.data ? cpu.data : "", cpu.len);
-	}
+	if (c->args.native_cpu)
+		kache_key_cpu(c, &h);
 	add_environment(c, &h);
 	kache_hasher_end(&h, &c->invocation);
 }

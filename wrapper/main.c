@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	if (kache_is_rustc(argv[1])) {
 		real_compiler = argv + 1;
 		kache_oom_handler = out_of_memory;
-		kache_rustc(argv + 1);
+		kache_serve(&kache_language_rust, argv + 1);
 	}
 	if (is_c_compiler(argv[1]))
 		kache_uncached(argv + 1, "c-compiler");

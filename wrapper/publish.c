@@ -18,7 +18,7 @@ struct publisher {
 	struct kache_entry e;
 	const char *raw[4];	/* values that must not be in any output */
 	size_t n_raw;
-	int old;		/* kache_result_may_link's */
+	int old;		/* kache_language.may_link's */
 	const char *reason;
 	char *detail;
 };
@@ -28,72 +28,6 @@ static int refuse(struct publisher *p, const char *reason, const char *detail)
 	p->reason = reason;
 	p->detail = detail ? kache_strdup(detail) : NULL;
 	return KACHE_E_INVALID;
-}
-
-static uint32_t role_of(const struct kache_call *c, const char *name)
-{
-	const unsigned types = c->args.crate_types;
-
-	if (kache_ends(name, ".d"))
-		return KACHE_ROLE_DEPINFO;
-	if (kache_ends(name, ".rmeta"))
-		return KACHE_ROLE_METADATA;
-	if (kache_ends(name, ".rlib"))
-		return KACHE_ROLE_RLIB;
-	if (kache_ends(name, ".a"))
-		return KACHE_ROLE_STATICLIB;
-	if (kache_ends(name, ".so"))
-		return types & KACHE_CRATE_PROC_MACRO ? KACHE_ROLE_PROC_MACRO : KACHE_ROLE_DYLIB;
-	if ((types & KACHE_CRATE_BIN || c->args.test) && !strchr(name, '.'))
-		return KACHE_ROLE_EXE;
-	return KACHE_ROLE_OTHER;
-}
-
-/* {"artifact":"/out/libx.rmeta",…} lines name every output (rustc --json=artifacts). */
-static void names_from_notices(const struct publisher *p, struct kache_strs *names)
-{
-	static const char key[] = "\"artifact\":\"";
-	const struct kache_buf *err = &p->run->err;
-
-	for (size_t at = 0; at < err->len;) {
-		const char *line = err->data + at, *nl = memchr(line, '\n', err->len - at), *from, *to;
-		size_t len = nl ? (size_t)(nl - line) : err->len - at;
-
-		at += len + 1;
-		from = line[0] == '{' ? memmem(line, len < 64 ? len : 64, key, sizeof key - 1) : NULL;
-		if (!from)
-			continue;
-		from += sizeof key - 1;
-		to = memchr(from, '"', (size_t)(line + len - from));
-		for (const char *slash = from; to && (slash = memchr(slash, '/', (size_t)(to - slash))); slash++)
-			from = slash + 1;
-		if (to)
-			kache_strs_addn(names, from, (size_t)(to - from));
-	}
-}
-
-/* Without notices: rustc's naming rules (rustc_session::output). */
-static void names_from_rules(const struct publisher *p, struct kache_strs *names)
-{
-	static const struct { unsigned emit; const char *pre, *post; } rules[] = {
-		{ KACHE_EMIT_DEPINFO, "", ".d" }, { KACHE_EMIT_METADATA, "lib", ".rmeta" }, { KACHE_EMIT_ASM, "", ".s" },
-		{ KACHE_EMIT_LLVM_IR, "", ".ll" }, { KACHE_EMIT_LLVM_BC, "", ".bc" }, { KACHE_EMIT_OBJ, "", ".o" },
-		{ KACHE_EMIT_MIR, "", ".mir" },
-	};
-	static const struct { unsigned type; const char *pre, *post; } linked[] = {
-		{ KACHE_CRATE_LIB | KACHE_CRATE_RLIB, "lib", ".rlib" }, { KACHE_CRATE_STATICLIB, "lib", ".a" },
-		{ KACHE_CRATE_DYLIB | KACHE_CRATE_CDYLIB | KACHE_CRATE_PROC_MACRO, "lib", ".so" },
-		{ KACHE_CRATE_BIN, "", "" },
-	};
-	const struct kache_rust_args *a = &p->c->args;
-	const char *extra = a->extra_filename ? a->extra_filename : "";
-
-	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-		if (a->emit & rules[i].emit)
-			kache_strs_take(names, kache_asprintf("%s%s%s%s", rules[i].pre, a->crate, extra, rules[i].post));
-	for (size_t i = 0; i < sizeof linked / sizeof *linked && a->emit & KACHE_EMIT_LINK; i++)
-		if (a->crate_types & linked[i].type || (a->test && linked[i].type == KACHE_CRATE_BIN))
-			kache_strs_take(names, kache_asprintf("%s%s%s%s", linked[i].pre, a->crate, extra, linked[i].post));
 }
 
 static int add_depinfo(struct publisher *p, const char *path, struct kache_output *o)
@@ -128,20 +62,21 @@ static bool may_link(struct publisher *p, uint32_t role)
 {
 	const char *policy = kache_conf_str(p->c->conf, KACHE_CONF_LINK);
 
-	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) && kache_result_may_link(p->c, role, &p->old);
+	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) && p->c->lang->may_link &&
+	       p->c->lang->may_link(p->c, role, &p->old);
 }
 
 static int add_output(struct publisher *p, const char *name, struct kache_error *err)
 {
-	KACHE_AUTO_FREE char *path = kache_path_join(p->c->args.out_dir, name);
+	KACHE_AUTO_FREE char *path = p->c->lang->place(p->c, name);
 	struct kache_output *o;
 	struct kache_stat st;
 
-	if (kache_stat(path, false, &st) || !S_ISREG(st.mode))
-		return refuse(p, "output-missing", path);
+	if (!path || kache_stat(path, false, &st) || !S_ISREG(st.mode))
+		return refuse(p, "output-missing", path ? path : name);
 	o = kache_entry_add_output(&p->e);
 	o->name = kache_strdup(name);
-	o->role = role_of(p->c, name);
+	o->role = p->c->lang->role(p->c, name);
 	o->mode = st.mode & 0777;
 	if (o->role == KACHE_ROLE_DEPINFO)
 		return add_depinfo(p, path, o);
@@ -182,7 +117,7 @@ static int add_streams(struct publisher *p)
 	const struct kache_run *r = p->run;
 
 	/* The job server's troubles are of one moment (rustc_data_structures::jobserver). */
-	if (r->err.len && memmem(r->err.data, r->err.len, "jobserver", 9))
+	if (p->c->lang->job_server && r->err.len && memmem(r->err.data, r->err.len, "jobserver", 9))
 		return refuse(p, "jobserver-message", NULL);
 	if (p->c->args.to_stdout)	/* an output, and no text */
 		kache_buf_add(&out, r->out.data ? r->out.data : "", r->out.len);
@@ -215,17 +150,17 @@ static void describe(struct publisher *p, const struct kache_manifest *m)
 
 	e->key = m->sets[0].result;
 	e->invocation = m->invocation;
-	e->crate = kache_strdup(c->args.crate ? c->args.crate : "");
+	e->crate = kache_strdup(c->unit ? c->unit : "");
 	e->package = kache_strdup(c->package);
 	e->kind = kache_strdup(c->kind);
-	e->target = kache_strdup(c->args.target ? c->args.target : c->compiler.host);
+	e->target = kache_strdup(c->target ? c->target : c->compiler.host);
 	e->profile = kache_strdup(c->profile);
 	e->features = joined(&c->args.features);
 	e->compiler = kache_strdup(c->compiler.version);
 	e->created_ms = (uint64_t)(kache_now_real() / 1000000);
 	e->compile_ms = p->run->compile_us / 1000;
 	e->exit_code = WEXITSTATUS(p->run->status);
-	e->width = c->args.width;
+	e->width = c->width;
 }
 
 /* Values of the variables that the key holds with tokens only. */
@@ -252,12 +187,7 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 		rc = refuse(&p, "compiler-changed", c->compiler.program);
 	describe(&p, m);
 	collect_raw(&p, m);
-	if (c->args.class == KACHE_RUST_COMPILE && !c->args.to_stdout && !WEXITSTATUS(run->status)) {
-		if (c->args.json_artifacts)
-			names_from_notices(&p, &names);
-		else
-			names_from_rules(&p, &names);
-	}
+	c->lang->outputs(c, run, &names);
 	if (!rc)
 		rc = check_extra(&p, &names);
 	for (size_t i = 0; i < names.n && !rc; i++)

@@ -5,12 +5,6 @@
 #include "wrapper/call.h"
 #include "wrapper/run.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
-/* May an output of this role be one inode with its blob (docs/internals/keying.md, "Restore")? *old: 1 or 0, whether everything that
- * the unit was made from is as old as a blob; -1 before the first question. */
-bool kache_result_may_link(const struct kache_call *c, uint32_t role, int *old);
 /* Puts the outputs of e in place and prints its streams. 0, or an error before anything was printed. */
 int kache_result_replay(struct kache_call *c, const struct kache_entry *e);
 

@@ -75,44 +75,6 @@ void kache_run_exit(int status)
 	_exit(WEXITSTATUS(status));
 }
 
-/* The command line that really runs. */
-static int command(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file, struct kache_error *err)
-{
-	const struct kache_rust_args *a = &c->args;
-	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
-	size_t fixed;
-
-	kache_strs_add(argv, c->compiler.program);
-	if (c->compiler.inner)
-		kache_strs_add(argv, c->compiler.inner);
-	fixed = argv->n;
-	if (c->remap)
-		kache_tokens_remap_args(&c->tokens, argv);
-	for (size_t i = 0; i < a->argv.n; i++) {
-		if (a->incremental && i == a->incremental_at) {
-			i += a->incremental_pair;
-			continue;
-		}
-		kache_strs_add(argv, a->argv.v[i]);
-	}
-	if (run->own_depinfo)
-		kache_strs_take(argv, kache_asprintf("--emit=%sdep-info=%s", a->explicit_emit ? "" : "link,", run->depinfo));
-	if (!a->from_file)
-		return KACHE_OK;
-	/* It came by file because it was too long for a command line. */
-	for (size_t i = fixed; i < argv->n; i++) {
-		kache_buf_str(&text, argv->v[i]);
-		kache_buf_ch(&text, '\n');
-		free(argv->v[i]);
-	}
-	argv->n = fixed;
-	*file = kache_store_temp(c->store);
-	kache_strs_take(argv, kache_asprintf("@%s", *file));
-	if (kache_file_replace(*file, text.data ? text.data : "", text.len, 0600))
-		return kache_fail_errno(err, "argument file %s", *file);
-	return KACHE_OK;
-}
-
 static void child_main(struct kache_call *c, char **argv, const int out[2], const int err[2], const int in[2],
 		       const char *observer, const char *log)
 {
@@ -215,9 +177,9 @@ static void read_observed(struct kache_call *c, struct kache_run *run, const cha
 	KACHE_AUTO_FREE char *program = kache_path_real(c->compiler.program);
 
 	run->observed = !kache_observed_read(log, &run->seen);
-	/* A static compiler reports nothing, even where its children do. */
+	/* A static compiler reports nothing, even where its children do. A script is read by its shell. */
 	if (run->observed && !kache_strs_has(&run->seen.programs, program ? program : c->compiler.program) &&
-	    !kache_strs_has(&run->seen.programs, c->compiler.program)) {
+	    !kache_strs_has(&run->seen.programs, c->compiler.program) && !kache_strs_has(&run->seen.reads, c->compiler.program)) {
 		kache_observed_release(&run->seen);
 		run->observed = false;
 	}
@@ -239,9 +201,9 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 	uint64_t start;
 	pid_t pid;
 
-	if (command(c, run, &argv, &file, err))
+	if (c->lang->command(c, run, &argv, &file, err))
 		return err->code;
-	if (strcmp(kache_conf_str(c->conf, KACHE_CONF_OBSERVE), "off") && c->args.class == KACHE_RUST_COMPILE)
+	if (strcmp(kache_conf_str(c->conf, KACHE_CONF_OBSERVE), "off") && !c->query)
 		observer = kache_observer_path();
 	log = observer ? kache_store_temp(c->store) : NULL;
 	if (log && kache_file_replace(log, "", 0, 0600)) {
@@ -249,7 +211,7 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 		free(observer);
 		log = observer = NULL;
 	}
-	if (!make_pipes(out, errs, in, c->args.source && !strcmp(c->args.source, "-")))
+	if (!make_pipes(out, errs, in, c->input.data != NULL))
 		return kache_fail_errno(err, "pipe");
 	c->started_coarse = kache_now_coarse();
 	c->started_real = kache_now_real();

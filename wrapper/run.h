@@ -15,8 +15,7 @@ struct kache_run {
 	uint64_t compile_us;
 };
 
-/* Compiles as asked, but for: path remapping, -C incremental taken out, dep-info asked for. Returns 0
- * with run filled, or an error before anything ran. */
+/* Runs the language's command line. Returns 0 with run filled, or an error before anything ran. */
 int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache_error *err);
 void kache_run_release(struct kache_run *run);
 /* Ends this process as the compiler ended: exit code, or the same signal. */

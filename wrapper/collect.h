@@ -1,0 +1,36 @@
+/* From what a run touched to the input set of a manifest. */
+#ifndef KACHE_WRAPPER_COLLECT_H
+#define KACHE_WRAPPER_COLLECT_H
+
+#include "wrapper/call.h"
+#include "wrapper/run.h"
+
+struct kache_collector {
+	struct kache_call *c;
+	const struct kache_run *run;
+	struct kache_manifest *m;
+	struct kache_input_set set;
+	size_t cap;
+	const char *reason;
+	char *detail;
+};
+
+/* The inputs can't all be told: notes the first reason (a fixed name). Always KACHE_E_INVALID. */
+int kache_collect_refuse(struct kache_collector *k, const char *reason, const char *detail);
+/* One input, unless it is there already. name: as manifests have it, with tokens. */
+void kache_collect_put(struct kache_collector *k, uint32_t kind, const char *name, const struct kache_hash *hash);
+/* The same with what it is right now. */
+int kache_collect_now(struct kache_collector *k, uint32_t kind, const char *name);
+/* A file that was read; a directory counts by its names. A file that changed since the compiler started
+ * tells nothing certain. artifact: its times may have been set by cargo meanwhile. */
+int kache_collect_file(struct kache_collector *k, const char *path, bool artifact);
+
+/* Kernel files, and those that change on their own without meaning. */
+bool kache_collect_noise(const char *path);
+/* Temporary files of compilers, with names that never come back. */
+bool kache_collect_temp(const char *path);
+bool kache_collect_in_store(const struct kache_collector *k, const char *path);
+/* One of these, or written by the run itself. */
+bool kache_collect_no_input(const struct kache_collector *k, const char *path);
+
+#endif

@@ -1,0 +1,152 @@
+/* What rustc leaves behind, where that belongs, and which of it may share its inode with the store
+ * (docs/internals/keying.md, "Restore"). */
+#include "config.h"
+#include "wrapper/rustc.h"
+
+#include "base/path.h"
+#include "wrapper/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+uint32_t kache_rust_role(const struct kache_call *c, const char *name)
+{
+	const unsigned types = c->args.crate_types;
+
+	if (kache_ends(name, ".d"))
+		return KACHE_ROLE_DEPINFO;
+	if (kache_ends(name, ".rmeta"))
+		return KACHE_ROLE_METADATA;
+	if (kache_ends(name, ".rlib"))
+		return KACHE_ROLE_RLIB;
+	if (kache_ends(name, ".a"))
+		return KACHE_ROLE_STATICLIB;
+	if (kache_ends(name, ".so"))
+		return types & KACHE_CRATE_PROC_MACRO ? KACHE_ROLE_PROC_MACRO : KACHE_ROLE_DYLIB;
+	if ((types & KACHE_CRATE_BIN || c->args.test) && !strchr(name, '.'))
+		return KACHE_ROLE_EXE;
+	return KACHE_ROLE_OTHER;
+}
+
+/* {"artifact":"/out/libx.rmeta",…} lines name every output (rustc --json=artifacts). */
+static void names_from_notices(const struct kache_run *run, struct kache_strs *names)
+{
+	static const char key[] = "\"artifact\":\"";
+	const struct kache_buf *err = &run->err;
+
+	for (size_t at = 0; at < err->len;) {
+		const char *line = err->data + at, *nl = memchr(line, '\n', err->len - at), *from, *to;
+		size_t len = nl ? (size_t)(nl - line) : err->len - at;
+
+		at += len + 1;
+		from = line[0] == '{' ? memmem(line, len < 64 ? len : 64, key, sizeof key - 1) : NULL;
+		if (!from)
+			continue;
+		from += sizeof key - 1;
+		to = memchr(from, '"', (size_t)(line + len - from));
+		for (const char *slash = from; to && (slash = memchr(slash, '/', (size_t)(to - slash))); slash++)
+			from = slash + 1;
+		if (to)
+			kache_strs_addn(names, from, (size_t)(to - from));
+	}
+}
+
+/* Without notices: rustc's naming rules (rustc_session::output). */
+static void names_from_rules(const struct kache_call *c, struct kache_strs *names)
+{
+	static const struct { unsigned emit; const char *pre, *post; } rules[] = {
+		{ KACHE_EMIT_DEPINFO, "", ".d" }, { KACHE_EMIT_METADATA, "lib", ".rmeta" }, { KACHE_EMIT_ASM, "", ".s" },
+		{ KACHE_EMIT_LLVM_IR, "", ".ll" }, { KACHE_EMIT_LLVM_BC, "", ".bc" }, { KACHE_EMIT_OBJ, "", ".o" },
+		{ KACHE_EMIT_MIR, "", ".mir" },
+	};
+	static const struct { unsigned type; const char *pre, *post; } linked[] = {
+		{ KACHE_CRATE_LIB | KACHE_CRATE_RLIB, "lib", ".rlib" }, { KACHE_CRATE_STATICLIB, "lib", ".a" },
+		{ KACHE_CRATE_DYLIB | KACHE_CRATE_CDYLIB | KACHE_CRATE_PROC_MACRO, "lib", ".so" },
+		{ KACHE_CRATE_BIN, "", "" },
+	};
+	const struct kache_rust_args *a = &c->args;
+	const char *extra = a->extra_filename ? a->extra_filename : "";
+
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (a->emit & rules[i].emit)
+			kache_strs_take(names, kache_asprintf("%s%s%s%s", rules[i].pre, a->crate, extra, rules[i].post));
+	for (size_t i = 0; i < sizeof linked / sizeof *linked && a->emit & KACHE_EMIT_LINK; i++)
+		if (a->crate_types & linked[i].type || (a->test && linked[i].type == KACHE_CRATE_BIN))
+			kache_strs_take(names, kache_asprintf("%s%s%s%s", linked[i].pre, a->crate, extra, linked[i].post));
+}
+
+void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names)
+{
+	if (c->query || c->args.to_stdout || WEXITSTATUS(run->status))
+		return;
+	if (c->args.json_artifacts)
+		names_from_notices(run, names);
+	else
+		names_from_rules(c, names);
+}
+
+char *kache_rust_place(const struct kache_call *c, const char *name)
+{
+	return kache_path_join(c->args.out_dir, name);
+}
+
+static bool is_young(const char *path)
+{
+	struct kache_stat st;
+
+	return !kache_stat(path, true, &st) && st.mtime > KACHE_BLOB_TIME_NS;
+}
+
+/* Cargo takes a unit for stale whose newest output is older than any output of what it was made from, and
+ * than its build script's run. Where all of that has the time of a blob, so may the unit's own outputs. */
+static bool inputs_are_old(const struct kache_call *c)
+{
+	const char *out_dir = getenv("OUT_DIR");
+
+	if (out_dir) {
+		KACHE_AUTO_FREE char *dir = kache_path_dir(out_dir);
+		KACHE_AUTO_FREE char *output = kache_path_join(dir, "output");
+
+		if (is_young(output))
+			return false;
+	}
+	for (size_t i = 0; i < c->args.n_externs; i++) {
+		/* One of a library's two files is named, .rlib where something is linked. */
+		static const char *const ends[] = { ".rmeta", ".rlib" };
+		const char *path = c->args.externs[i].path;
+
+		if (is_young(path))
+			return false;
+		for (size_t k = 0; k < 2; k++) {
+			KACHE_AUTO_FREE char *stem = NULL, *other = NULL;
+
+			if (!kache_ends(path, ends[k]))
+				continue;
+			stem = kache_strndup(path, strlen(path) - strlen(ends[k]));
+			other = kache_concat(stem, ends[1 - k], NULL);
+			if (is_young(other))
+				return false;
+		}
+	}
+	return true;
+}
+
+bool kache_rust_may_link(const struct kache_call *c, uint32_t role, int *old)
+{
+	const struct kache_rust_args *a = &c->args;
+	const bool rlib = a->emit & KACHE_EMIT_LINK && a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB);
+
+	/* The user's own products are for them to change. */
+	if (role == KACHE_ROLE_EXE ? strcmp(c->kind, "build-script") != 0 : getenv("CARGO_PRIMARY_PACKAGE") != NULL)
+		return false;
+	/* A fresh .rmeta beside it is enough for cargo. */
+	if (role == KACHE_ROLE_RLIB)
+		return a->emit & KACHE_EMIT_METADATA;
+	/* Without an .rlib it is a check, where cargo touches the .rmeta. */
+	if (role != KACHE_ROLE_EXE && role != KACHE_ROLE_PROC_MACRO && !(role == KACHE_ROLE_METADATA && rlib))
+		return false;
+	if (*old < 0)
+		*old = inputs_are_old(c);
+	return *old;
+}
