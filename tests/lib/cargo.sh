@@ -61,23 +61,6 @@ make_workspace() {
 	printf '#[test]\nfn works() { assert!(mid::twice() >= 2); }\n' > "$1/app/tests/t.rs"
 }
 
-# One line per event since the last call, probes aside: "result kind crate reason detail".
-events() {
-	test -f "$KACHE_CACHE_DIR/events/current.jsonl" || return 0
-	events_from=$(cat "$T/events.seen" 2> /dev/null || echo 0)
-	tail -n "+$((events_from + 1))" "$KACHE_CACHE_DIR/events/current.jsonl" > "$T/events.new"
-	echo $((events_from + $(wc -l < "$T/events.new"))) > "$T/events.seen"
-	awk '
-		function member(name) {
-			if (!match($0, "\"" name "\":\"[^\"]*\"")) return "-"
-			return substr($0, RSTART + length(name) + 4, RLENGTH - length(name) - 5)
-		}
-		{ print member("result"), member("kind"), member("crate"), member("reason"), member("detail") }
-	' "$T/events.new" | grep -v '^probe' || true
-}
-# count PATTERN: lines of the last `events` output (in $ev) that match.
-count() { printf '%s\n' "$ev" | grep -Ec -e "$1"; }
-
 # kbuild DIR CARGO-ARGS…: cargo through kache in DIR; output in $T/build.log; sets $ev.
 kbuild() {
 	kb_dir=$1; shift

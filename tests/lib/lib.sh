@@ -56,4 +56,21 @@ skip_all() { # in CI a missing tool is a failure, elsewhere a visible skip
 	echo "1..0 # SKIP $1"; exit 0
 }
 need() { for need_c in "$@"; do command -v "$need_c" > /dev/null 2>&1 || skip_all "$need_c is not installed"; done; }
+# One line per event since the last call, probes aside: "result kind crate reason detail".
+events() {
+	test -f "$KACHE_CACHE_DIR/events/current.jsonl" || return 0
+	events_from=$(cat "$T/events.seen" 2> /dev/null || echo 0)
+	tail -n "+$((events_from + 1))" "$KACHE_CACHE_DIR/events/current.jsonl" > "$T/events.new"
+	echo $((events_from + $(wc -l < "$T/events.new"))) > "$T/events.seen"
+	awk '
+		function member(name) {
+			if (!match($0, "\"" name "\":\"[^\"]*\"")) return "-"
+			return substr($0, RSTART + length(name) + 4, RLENGTH - length(name) - 5)
+		}
+		{ print member("result"), member("kind"), member("crate"), member("reason"), member("detail") }
+	' "$T/events.new" | grep -v '^probe' || true
+}
+# count PATTERN: lines of the last `events` output (in $ev) that match.
+count() { printf '%s\n' "$ev" | grep -Ec -e "$1"; }
+
 finish() { echo "1..$tap_n"; test "$tap_bad" -eq 0; exit; }
