@@ -165,6 +165,7 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	case 'x': kache_strs_add(&r->named, text); break;
 	case 'f': kache_strs_add(&r->unnamed, text); break;
 	case 'N': o->network = true; break;
+	case 'C': o->calendar = true; break;
 	case '!': set_blind(o, "%s", text); break;
 	default: return KACHE_E_CORRUPT;
 	}

@@ -335,6 +335,21 @@ GETENV(getenv)
 GETENV(secure_getenv)
 ALIAS(char *, __secure_getenv, secure_getenv, (const char *));
 
+/* gmtime is left out: compilers take it for SOURCE_DATE_EPOCH, which is a variable. */
+EXPORT void *my_localtime(const long *t) NAMED(localtime);
+EXPORT void *my_localtime(const long *t)
+{
+	kache_note_name('C', "localtime");
+	return REAL(localtime)(t);
+}
+
+EXPORT void *my_localtime_r(const long *t, void *tm) NAMED(localtime_r);
+EXPORT void *my_localtime_r(const long *t, void *tm)
+{
+	kache_note_name('C', "localtime");
+	return REAL(localtime_r)(t, tm);
+}
+
 EXPORT int my_dlclose(void *handle) NAMED(dlclose);
 EXPORT int my_dlclose(void *handle)
 {

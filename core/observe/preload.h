@@ -102,6 +102,8 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(int, posix_spawn_file_actions_addopen, (void *, int, const char *, int, unsigned)) \
 	X(int, system, (const char *)) \
 	X(void *, popen, (const char *, const char *)) \
+	X(void *, localtime, (const long *)) \
+	X(void *, localtime_r, (const long *, void *)) \
 	X(int, dlclose, (void *)) \
 	X(void *, dlmopen, (long, const char *, int)) \
 	X(void, _exit, (int)) \
@@ -127,7 +129,7 @@ bool kache_observing(void);
 
 /* Records once per process; a NULL or empty path, or one that can't be made absolute, is dealt with. */
 void kache_note(char type, int dirfd, const char *path);
-/* The same, for names that are no paths (E, N, !). */
+/* The same, for names that are no paths (E, C, N, !). */
 void kache_note_name(char type, const char *name);
 /* Records always (X, F; x and f with kache_event_name). */
 void kache_event(char type, int dirfd, const char *path);

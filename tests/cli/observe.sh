@@ -66,6 +66,9 @@ has "R$PWD/./script" "a script is read by its shell"
 SEEN_GETENV=1 observe ./calls others > "$T/out"
 has "R$PWD/./plugin.so"; has ESEEN_GETENV; has ESEEN_SECURE; has Ninet
 is "$(cat "$T/out")" "" "the environment does not show the observer"
+is "$(grep -c '^C' "$T/rec")" 0 "gmtime is no question for the calendar"
+observe ./calls calendar
+has Clocaltime "localtime is"
 
 LD_PRELOAD="$so" ./calls looks; is $? 0 "without a log it does nothing"
 : > "$T/log"

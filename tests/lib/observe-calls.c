@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -162,6 +163,13 @@ static void starts(void)
 	pclose(popen("exit 0", "r"));
 }
 
+static void calendar(void)
+{
+	struct tm tm;
+
+	localtime_r(&(time_t){ 0 }, &tm);
+}
+
 static void others(void)
 {
 	void *lib = dlopen("./plugin.so", RTLD_NOW);
@@ -169,6 +177,7 @@ static void others(void)
 	if (lib)
 		dlclose(lib);
 	getenv("SEEN_GETENV");
+	gmtime(&(time_t){ 0 });
 	secure_getenv("SEEN_SECURE");
 	close(socket(AF_INET, SOCK_STREAM, 0));
 	for (char **e = environ; *e; e++)
@@ -181,6 +190,7 @@ int main(int argc, char **argv)
 	static const struct { const char *name; void (*run)(void); } groups[] = {
 		{ "opens", opens }, { "looks", looks }, { "lists", lists }, { "changes", changes },
 		{ "starts", starts }, { "others", others },
+		{ "calendar", calendar },
 	};
 
 	for (int i = 1; i < argc; i++)
