@@ -1,0 +1,439 @@
+#include "config.h"
+#include "key/ccargs.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum shape { WORD, PREFIX, NEXT, BOTH };
+
+struct flag {
+	const char *text;
+	unsigned char shape, action;
+	const char *reason;
+};
+
+static const struct flag flags[] = {
+#define CC_FLAG(text, shape, action, reason) { text, shape, KACHE_CC_##action, reason },
+#include "key/ccargs.def"
+#undef CC_FLAG
+};
+
+static const char *const f_names[] = {
+#define CC_F(name) name,
+#include "key/ccargs.def"
+#undef CC_F
+};
+
+/* By the end of the source's name, as gcc(1), "Options Controlling the Kind of Output". */
+static const struct { const char *end, *language; } suffixes[] = {
+	{ ".c", "c" }, { ".i", "cpp-output" }, { ".cc", "c++" }, { ".cp", "c++" }, { ".cxx", "c++" }, { ".cpp", "c++" },
+	{ ".CPP", "c++" }, { ".c++", "c++" }, { ".C", "c++" }, { ".ii", "c++-cpp-output" }, { ".s", "assembler" },
+	{ ".S", "assembler-with-cpp" }, { ".sx", "assembler-with-cpp" },
+	/* known, and not cached */
+	{ ".h", "c-header" }, { ".hh", "c++-header" }, { ".hpp", "c++-header" }, { ".hxx", "c++-header" }, { ".H", "c++-header" },
+	{ ".m", "objective-c" }, { ".mm", "objective-c++" }, { ".M", "objective-c++" }, { ".cu", "cuda" }, { ".f", "fortran" },
+	{ ".f90", "fortran" }, { ".F90", "fortran" }, { ".d", "d" }, { ".go", "go" }, { ".adb", "ada" }, { ".ll", "llvm" },
+};
+
+static const char *const cached_languages[] = {
+	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", NULL
+};
+
+enum { EXPAND_DEPTH = 10, EXPAND_MAX = 1 << 20 };
+
+/* While parsing. */
+struct state {
+	struct kache_cc_args *a;
+	const char *language;	/* -x: for what follows it */
+	bool compile, deps, for_cpp_deps;
+	size_t sources;
+	char *depfile, *source_language;
+};
+
+static void refuse(struct kache_cc_args *a, const char *why, const char *detail)
+{
+	if (a->why)
+		return;
+	a->why = why;
+	a->detail = detail ? kache_strdup(detail) : NULL;
+}
+
+static void part(struct kache_cc_args *a, const char *label, const char *value)
+{
+	a->parts = kache_realloc(a->parts, a->n_parts + 1, sizeof *a->parts);
+	a->parts[a->n_parts++] = (struct kache_cc_part){ kache_strdup(label), kache_strdup(value) };
+}
+
+static void set(char **slot, const char *value)
+{
+	free(*slot);
+	*slot = kache_strdup(value);
+}
+
+static bool in_list(const char *const *list, const char *s)
+{
+	for (; *list; list++)
+		if (!strcmp(*list, s))
+			return true;
+	return false;
+}
+
+/* ---- response files ---- */
+
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+}
+
+/* One word of a response file as libiberty's and LLVM's readers take it: quotes of both kinds, and a
+ * backslash takes the next character as it is. False at the end. */
+static bool next_word(const char **at, const char *end, struct kache_buf *word)
+{
+	const char *p = *at;
+	char quote = 0;
+
+	while (p < end && blank(*p))
+		p++;
+	if (p == end)
+		return false;
+	kache_buf_add(word, "", 0);
+	for (; p < end && (quote || !blank(*p)); p++) {
+		if (*p == '\\' && p + 1 < end)
+			kache_buf_ch(word, *++p);
+		else if (quote && *p == quote)
+			quote = 0;
+		else if (!quote && (*p == '"' || *p == '\''))
+			quote = *p;
+		else
+			kache_buf_ch(word, *p);
+	}
+	*at = p;
+	return true;
+}
+
+static void expand(struct kache_cc_args *a, const char *arg, const char *cwd, int depth)
+{
+	KACHE_AUTO_FREE char *path = arg[0] == '@' ? kache_path_join(cwd, arg + 1) : NULL;
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	const char *p;
+
+	if (!path || !arg[1]) {
+		kache_strs_add(&a->argv, arg);
+		return;
+	}
+	if (depth == EXPAND_DEPTH || kache_file_read(path, EXPAND_MAX, &text)) {
+		refuse(a, "response-file", arg);
+		return;
+	}
+	p = text.data;
+	for (;;) {
+		KACHE_AUTO_BUF struct kache_buf word = KACHE_BUF_INIT;
+
+		if (!p || !next_word(&p, text.data + text.len, &word))
+			return;
+		if (word.len != strlen(word.data)) {
+			refuse(a, "response-file", arg);
+			return;
+		}
+		expand(a, word.data, cwd, depth + 1);
+	}
+}
+
+/* ---- the table ---- */
+
+static const struct flag *find(const char *arg)
+{
+	const struct flag *best = NULL;
+	size_t best_len = 0;
+
+	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+		const struct flag *f = &flags[i];
+		size_t len;
+
+		if (f->text[1] != arg[1])
+			continue;
+		len = strlen(f->text);
+		if (len > best_len && !strncmp(f->text, arg, len) && (!arg[len] || f->shape == PREFIX || f->shape == BOTH)) {
+			best = f;
+			best_len = len;
+		}
+	}
+	return best;
+}
+
+static int compare_name(const void *key, const void *name)
+{
+	return strcmp(key, *(const char *const *)name);
+}
+
+static bool known_f(const char *arg)
+{
+	KACHE_AUTO_FREE char *name = NULL;
+
+	if (arg[1] != 'f')
+		return false;
+	arg += kache_starts(arg, "-fno-") ? 5 : 2;
+	name = kache_strndup(arg, strcspn(arg, "="));
+	return bsearch(name, f_names, sizeof f_names / sizeof *f_names, sizeof *f_names, compare_name) != NULL;
+}
+
+/* "-Wp,a,b": what the preprocessor gets. */
+static void for_cpp(struct state *s, const char *arg, const char *value)
+{
+	KACHE_AUTO_STRS struct kache_strs words = { NULL, 0, 0 };
+
+	for (const char *p = value; ; p++) {
+		size_t len = strcspn(p, ",");
+
+		kache_strs_addn(&words, p, len);
+		p += len;
+		if (!*p)
+			break;
+	}
+	for (size_t i = 0; i < words.n; i++) {
+		const char *w = words.v[i], *next = i + 1 < words.n ? words.v[i + 1] : NULL;
+
+		if ((!strcmp(w, "-MD") || !strcmp(w, "-MMD")) && next && *next && next[0] != '-') {
+			s->for_cpp_deps = true;
+			s->deps = true;
+			set(&s->depfile, next);
+			part(s->a, "-Wp,", w);
+			i++;
+		} else if ((!strcmp(w, "-MT") || !strcmp(w, "-MQ")) && next) {
+			KACHE_AUTO_FREE char *both = kache_asprintf("%s,%s", w, next);
+
+			part(s->a, "-Wp,", both);
+			i++;
+		} else if (!strcmp(w, "-MP") || ((kache_starts(w, "-D") || kache_starts(w, "-U") || kache_starts(w, "-I")) && w[2])) {
+			part(s->a, "-Wp,", w);
+		} else {
+			refuse(s->a, "preprocessor-flag", arg);
+		}
+	}
+}
+
+/* "-Wa,a,b": what the assembler gets. Those that leave a listing somewhere are not among these. */
+static void for_as(struct state *s, const char *arg, const char *value)
+{
+	static const char *const words[] = {
+		"--noexecstack", "--execstack", "--divide", "--32", "--64", "--x32", "--fatal-warnings", "--warn", "--no-warn", "-W",
+		"-g", "--gen-debug", "--gdwarf-2", "--gdwarf-3", "--gdwarf-4", "--gdwarf-5", "-mimplicit-it=always",
+		"-mimplicit-it=thumb", "-mbig-obj", "--compress-debug-sections", "--nocompress-debug-sections",
+		"--generate-missing-build-notes=yes", "--generate-missing-build-notes=no", NULL
+	};
+	static const char *const starts[] = {
+		"-march=", "-mtune=", "-mcpu=", "-mfpu=", "-mrelax-relocations=", "--compress-debug-sections=", "-I", NULL
+	};
+
+	for (const char *p = value; ; p++) {
+		size_t len = strcspn(p, ",");
+		KACHE_AUTO_FREE char *w = kache_strndup(p, len);
+		bool known = in_list(words, w);
+
+		for (const char *const *start = starts; *start && !known; start++)
+			known = kache_starts(w, *start) && w[strlen(*start)];
+		if (!known)
+			refuse(s->a, "assembler-flag", arg);
+		p += len;
+		if (!*p)
+			break;
+	}
+	part(s->a, "-Wa,", value);
+}
+
+static void act(struct state *s, const struct flag *f, const char *arg, const char *value)
+{
+	struct kache_cc_args *a = s->a;
+
+	switch ((enum kache_cc_action)f->action) {
+	case KACHE_CC_RECORD:
+		a->record = true;
+		/* fall through */
+	case KACHE_CC_PLACE:
+		a->place = true;
+		break;
+	case KACHE_CC_COLOUR:
+		a->colour_given = true;
+		break;
+	case KACHE_CC_NATIVE:
+		a->native_cpu |= !strcmp(value, "native");
+		break;
+	case KACHE_CC_OUTPUT:
+		set(&a->output, value);
+		return;
+	case KACHE_CC_DEPFILE:
+		set(&s->depfile, value);
+		part(a, f->text, "");
+		return;
+	case KACHE_CC_DEPS:
+		s->deps = true;
+		break;
+	case KACHE_CC_TARGET:
+		a->target_given = true;
+		break;
+	case KACHE_CC_LANGUAGE:
+		s->language = strcmp(value, "none") ? value : NULL;
+		break;
+	case KACHE_CC_MODE:
+		s->compile = true;
+		a->assembly |= !strcmp(arg, "-S");
+		break;
+	case KACHE_CC_FOR_CPP:
+		for_cpp(s, arg, value);
+		return;
+	case KACHE_CC_FOR_AS:
+		for_as(s, arg, value);
+		return;
+	case KACHE_CC_REFUSE:
+		refuse(a, f->reason, arg);
+		break;
+	case KACHE_CC_CODE:
+	case KACHE_CC_CPP:
+	case KACHE_CC_INPUT:
+	case KACHE_CC_LINK:
+		break;
+	}
+	part(a, f->text, value);
+}
+
+static const char *language_of(const char *path)
+{
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++)
+		if (kache_ends(path, suffixes[i].end))
+			return suffixes[i].language;
+	return NULL;
+}
+
+static void source(struct state *s, const char *path)
+{
+	const char *language = s->language ? s->language : language_of(path);
+
+	if (!language) {	/* an object or a library: the linker's */
+		refuse(s->a, "other-input", path);
+		return;
+	}
+	if (s->sources++)
+		return;
+	set(&s->a->source, path);
+	set(&s->source_language, language);
+}
+
+/* One argument; returns how many it took. */
+static size_t argument(struct state *s, size_t i)
+{
+	struct kache_cc_args *a = s->a;
+	const char *arg = a->argv.v[i], *value;
+	const struct flag *f;
+	size_t len;
+
+	if (arg[0] != '-' || !arg[1]) {
+		source(s, arg);
+		return 1;
+	}
+	f = find(arg);
+	if (!f && known_f(arg)) {
+		part(a, "-f", arg + 2);
+		return 1;
+	}
+	if (!f) {
+		KACHE_AUTO_FREE char *name = kache_strndup(arg, strcspn(arg, "="));
+
+		refuse(a, "unknown-flag", name);
+		return 1;
+	}
+	len = strlen(f->text);
+	value = arg + len;
+	if (f->shape == NEXT || (f->shape == BOTH && !*value)) {
+		if (i + 1 >= a->argv.n) {
+			refuse(a, "unknown-flag", arg);
+			return 1;
+		}
+		act(s, f, arg, a->argv.v[i + 1]);
+		return 2;
+	}
+	act(s, f, arg, value);
+	return 1;
+}
+
+/* "dir/name.c" with another end; without its directory where that is to be the current one. */
+static char *with_end(const char *path, bool here, const char *end)
+{
+	const char *base = kache_path_base(path), *dot = strrchr(base, '.'), *from = here ? base : path;
+
+	return kache_asprintf("%.*s%s", (int)((dot && dot != base ? dot : base + strlen(base)) - from), from, end);
+}
+
+static void conclude(struct state *s)
+{
+	struct kache_cc_args *a = s->a;
+	bool named = a->output != NULL;
+
+	if (!a->source)
+		refuse(a, s->compile ? "no-source" : a->argv.n ? "link" : "query", NULL);
+	else if (!s->compile)
+		refuse(a, "link", NULL);
+	if (s->sources > 1)
+		refuse(a, "several-sources", NULL);
+	if (a->why)
+		return;
+	if (!strcmp(a->source, "-")) {
+		refuse(a, "standard-input", NULL);
+		return;
+	}
+	if (!in_list(cached_languages, s->source_language)) {
+		refuse(a, kache_ends(s->source_language, "-header") ? "precompiled-header" : "language", s->source_language);
+		return;
+	}
+	a->language = kache_strdup(s->source_language);
+	if (!named)
+		a->output = with_end(a->source, true, a->assembly ? ".s" : ".o");
+	if (s->for_cpp_deps)	/* -Wp,-MD,FILE says where; with -MF beside it that is anybody's guess */
+		for (size_t i = 0; i < a->n_parts; i++)
+			if (!strcmp(a->parts[i].label, "-MF") || !strcmp(a->parts[i].label, "-MD") || !strcmp(a->parts[i].label, "-MMD"))
+				refuse(a, "dependency-flags", a->parts[i].label);
+	/* An assembler file that is not preprocessed has no dependencies, whatever was asked for. */
+	if (s->deps && strcmp(a->language, "assembler"))
+		a->depfile = s->depfile ? kache_strdup(s->depfile) : with_end(a->output, !named, ".d");
+	if (a->depfile && (!strcmp(a->depfile, "-") || !*a->depfile))
+		refuse(a, "dependency-flags", "-MF");
+}
+
+void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct kache_cc_args *out)
+{
+	struct state s = { .a = out };
+
+	*out = (struct kache_cc_args){ 0 };
+	for (int i = 0; i < argc; i++)
+		expand(out, argv[i], cwd, 0);
+	for (size_t i = 0; i < out->argv.n;)
+		i += argument(&s, i);
+	/* What is not a compile at all is called that, whatever else we do not know about it. */
+	if (!s.compile && out->why && (!strcmp(out->why, "other-input") || !strcmp(out->why, "unknown-flag"))) {
+		out->why = "link";
+		free(out->detail);
+		out->detail = NULL;
+	}
+	conclude(&s);
+	free(s.depfile);
+	free(s.source_language);
+}
+
+void kache_cc_args_release(struct kache_cc_args *a)
+{
+	for (size_t i = 0; i < a->n_parts; i++) {
+		free(a->parts[i].label);
+		free(a->parts[i].value);
+	}
+	free(a->parts);
+	free(a->detail);
+	free(a->source);
+	free(a->language);
+	free(a->output);
+	free(a->depfile);
+	kache_strs_release(&a->argv);
+	*a = (struct kache_cc_args){ 0 };
+}

@@ -1,0 +1,58 @@
+/* The argument model of gcc and clang: every flag classified by one table (ccargs.def).
+ * Source: `gcc --help=…`, gcc(1), `clang --help`, and what their drivers were seen to do. */
+#ifndef KACHE_KEY_CCARGS_H
+#define KACHE_KEY_CCARGS_H
+
+#include "base/strs.h"
+
+#include <stdbool.h>
+
+/* What a flag is to us. All but OUTPUT and DEPFILE enter the key as they are written. */
+enum kache_cc_action {
+	KACHE_CC_CODE,		/* affects the output or the diagnostics */
+	KACHE_CC_CPP,		/* the preprocessor only */
+	KACHE_CC_INPUT,		/* names files or directories that are read: the observer tells what of them */
+	KACHE_CC_LINK,		/* the linker only; a compile may complain that it is not used */
+	KACHE_CC_COLOUR,	/* says whether diagnostics are coloured */
+	KACHE_CC_NATIVE,	/* asks the processor, where its value is "native" */
+	KACHE_CC_PLACE,		/* the name of the output reaches what is in it, or a file beside it */
+	KACHE_CC_RECORD,	/* likewise, and so does the whole command line */
+	KACHE_CC_OUTPUT,	/* -o */
+	KACHE_CC_DEPS,		/* -MD, -MMD */
+	KACHE_CC_DEPFILE,	/* -MF */
+	KACHE_CC_TARGET,	/* -MT, -MQ */
+	KACHE_CC_LANGUAGE,	/* -x */
+	KACHE_CC_MODE,		/* -c, -S */
+	KACHE_CC_FOR_CPP,	/* -Wp, */
+	KACHE_CC_FOR_AS,	/* -Wa, */
+	KACHE_CC_REFUSE		/* can't be cached, by the name that the table gives */
+};
+
+struct kache_cc_part {
+	char *label, *value;	/* "-I" "include" */
+};
+
+struct kache_cc_args {
+	const char *why;	/* NULL: one source is compiled to one object or assembly file; else a fixed reason */
+	char *detail;		/* the flag that it is about, or NULL */
+	struct kache_strs argv;	/* all arguments, @files expanded; without the compiler's name */
+
+	char *source;
+	char *language;		/* of -x, or by the source's name: "c", "c++", "assembler" …; never NULL without why */
+	char *output;		/* as -o says, or the name that the compiler gives it */
+	char *depfile;		/* NULL: no list of dependencies is asked for */
+	bool assembly;		/* -S */
+	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
+	bool colour_given;
+	bool native_cpu;
+	bool place, record;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD */
+	struct kache_cc_part *parts;	/* of the key, in the order of the command line */
+	size_t n_parts;
+};
+
+/* Classifies argv[0..argc) (without the compiler itself). cwd resolves @files. Never fails: what can't
+ * be understood has a reason. */
+void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct kache_cc_args *out);
+void kache_cc_args_release(struct kache_cc_args *a);
+
+#endif

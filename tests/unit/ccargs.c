@@ -1,0 +1,219 @@
+/* core/key/ccargs: which calls of a C compiler are compiles, what is in their key, where their outputs go. */
+#include "config.h"
+#include "tap.h"
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "key/ccargs.h"
+
+#include <unistd.h>
+
+static const char *const f_names[] = {
+#define CC_F(name) name,
+#include "key/ccargs.def"
+#undef CC_F
+};
+
+static struct kache_cc_args parse(const char *line)
+{
+	struct kache_cc_args a;
+	char *copy = strdup(line), *argv[64];
+	int argc = 0;
+
+	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
+		argv[argc++] = w;
+	kache_cc_args_parse(argc, argv, "/cwd", &a);
+	free(copy);
+	return a;
+}
+
+static void is_refused(const char *line, const char *why, const char *detail)
+{
+	struct kache_cc_args a = parse(line);
+
+	if (!ok(a.why && !strcmp(a.why, why) && (!detail || (a.detail && !strcmp(a.detail, detail))), "%s: %s", line, why))
+		printf("# got %s %s\n", a.why ? a.why : "nothing", a.detail ? a.detail : "");
+	kache_cc_args_release(&a);
+}
+
+static void compiles(const char *line, const char *language, const char *output, const char *depfile)
+{
+	struct kache_cc_args a = parse(line);
+	bool good = !a.why && !strcmp(a.language, language) && !strcmp(a.output, output) && !a.depfile == !depfile &&
+		    (!depfile || !strcmp(a.depfile, depfile));
+
+	if (!ok(good, "%s: %s, %s%s", line, language, output, depfile ? " and a list" : ""))
+		printf("# got %s %s: %s, %s, %s\n", a.why ? a.why : "-", a.detail ? a.detail : "-", a.language ? a.language : "-",
+		       a.output ? a.output : "-", a.depfile ? a.depfile : "-");
+	kache_cc_args_release(&a);
+}
+
+static char *key_of(const char *line)
+{
+	struct kache_cc_args a = parse(line);
+	struct kache_buf b = KACHE_BUF_INIT;
+
+	for (size_t i = 0; i < a.n_parts; i++)
+		kache_buf_fmt(&b, "%s%s|%s", i ? ";" : "", a.parts[i].label, a.parts[i].value);
+	kache_cc_args_release(&a);
+	return kache_buf_steal(&b);
+}
+
+static void key_is(const char *line, const char *key)
+{
+	char *got = key_of(line);
+
+	is_str(got, key, line);
+	free(got);
+}
+
+static void test_modes(void)
+{
+	compiles("-c a.c", "c", "a.o", NULL);
+	compiles("-c dir/a.cpp", "c++", "a.o", NULL);
+	compiles("-S -O2 dir/a.c", "c", "a.s", NULL);
+	compiles("-c -S a.c", "c", "a.s", NULL);
+	compiles("-c a.c -o out/b.o", "c", "out/b.o", NULL);
+	compiles("-c a.c -oout/b.o", "c", "out/b.o", NULL);
+	compiles("-c a.S", "assembler-with-cpp", "a.o", NULL);
+	compiles("-c a.s -MD", "assembler", "a.o", NULL);
+	compiles("-c a.ii", "c++-cpp-output", "a.o", NULL);
+	compiles("-x c++ -c a.c", "c++", "a.o", NULL);
+	compiles("-xc -c noend", "c", "noend.o", NULL);
+	compiles("-x c -x none -c a.cc", "c++", "a.o", NULL);
+	compiles("-c a.C", "c++", "a.o", NULL);
+	is_refused("a.c", "link", NULL);
+	is_refused("a.o b.o -o prog -lm", "link", NULL);
+	is_refused("-o prog a.o --unheard-of", "link", NULL);
+	is_refused("-shared -o x.so a.o", "link", NULL);
+	is_refused("-E a.c", "preprocess", "-E");
+	is_refused("-M a.c", "dependencies-only", "-M");
+	is_refused("-fsyntax-only a.c", "syntax-only", NULL);
+	is_refused("--version", "query", "--version");
+	is_refused("-print-prog-name=cc1", "query", NULL);
+	is_refused("-c", "no-source", NULL);
+	is_refused("-c a.c b.c", "several-sources", NULL);
+	is_refused("-c a.c b.o", "other-input", "b.o");
+	is_refused("-x c -c -", "standard-input", NULL);
+	is_refused("-c a.h", "precompiled-header", NULL);
+	is_refused("-x c++-header -c a", "precompiled-header", NULL);
+	is_refused("-c a.m", "language", "objective-c");
+	is_refused("-x cuda -c a.cu", "language", "cuda");
+	is_refused("-v -c a.c", "verbose", "-v");
+	is_refused("-### -c a.c", "verbose", "-###");
+}
+
+static void test_depfiles(void)
+{
+	compiles("-MD -c a.c", "c", "a.o", "a.d");
+	compiles("-MMD -c src/a.c", "c", "a.o", "a.d");
+	compiles("-MD -c a.c -o out/b.o", "c", "out/b.o", "out/b.d");
+	compiles("-MD -c a.c -o out/b.c.o", "c", "out/b.c.o", "out/b.c.d");
+	compiles("-MD -c a.c -o out.d/b", "c", "out.d/b", "out.d/b.d");
+	compiles("-MD -MF x -MF y/z.dep -c a.c", "c", "a.o", "y/z.dep");
+	compiles("-MF x -c a.c", "c", "a.o", NULL);
+	compiles("-Wp,-MD,x.d -c a.c -o a.o", "c", "a.o", "x.d");
+	compiles("-Wp,-MMD,.a.o.d,-MT,t -c a.c", "c", "a.o", ".a.o.d");
+	is_refused("-Wp,-MD,x.d -MF y.d -c a.c", "dependency-flags", "-MF");
+	is_refused("-Wp,-MD -c a.c", "preprocessor-flag", NULL);
+	is_refused("-MD -MF - -c a.c", "dependency-flags", NULL);
+	is_refused("-MD -MG -c a.c", "dependencies-only", "-MG");
+	is_refused("-MJ x.json -c a.c", "compilation-database", NULL);
+}
+
+static void test_key(void)
+{
+	key_is("-c a.c -o x.o", "-c|");
+	key_is("-DA=1 -D B -c -O2 -Wall -std=c11 a.c", "-D|A=1;-D|B;-c|;-O|2;-W|all;-std=|c11");
+	key_is("-Iinc -I inc -isystem sys -include x.h -c a.c", "-I|inc;-I|inc;-isystem|sys;-include|x.h;-c|");
+	key_is("-fPIC -fno-inline -fvisibility=hidden -c a.c", "-f|PIC;-f|no-inline;-f|visibility=hidden;-c|");
+	key_is("-ffile-prefix-map=/a=b -fdebug-prefix-map=/c=d -c a.c", "-f|file-prefix-map=/a=b;-f|debug-prefix-map=/c=d;-c|");
+	key_is("-MD -MF where.d -MT t -MQ u -MP -c a.c", "-MD|;-MF|;-MT|t;-MQ|u;-MP|;-c|");
+	key_is("-Wp,-D_FORTIFY_SOURCE=2 -Wa,--noexecstack -Wl,-z,now -c a.c", "-Wp,|-D_FORTIFY_SOURCE=2;-Wa,|--noexecstack;-Wl,|-z,now;-c|");
+	key_is("-march=x86-64 -m64 --param max=1 --param=b=2 -c a.c", "-march=|x86-64;-m|64;--param|max=1;--param=|b=2;-c|");
+}
+
+static void test_refused(void)
+{
+	is_refused("-c a.c -fmade-up-flag", "unknown-flag", "-fmade-up-flag");
+	is_refused("-c a.c --made-up=x", "unknown-flag", "--made-up");
+	is_refused("-c a.c -o", "unknown-flag", "-o");
+	is_refused("-c a.c -save-temps=obj", "save-temps", NULL);
+	is_refused("-c a.c -fdump-tree-all", "dump", NULL);
+	is_refused("-c a.c -dM", "dump", NULL);
+	is_refused("-c a.c -fplugin=x.so", "plugin", NULL);
+	is_refused("-c a.c -Xclang -ast-dump", "xclang", NULL);
+	is_refused("-c a.c -mllvm -stats", "mllvm", NULL);
+	is_refused("-c a.c -fmodules", "modules", NULL);
+	is_refused("-c a.cc -fmodules-ts", "modules", NULL);
+	is_refused("-c a.c -include-pch x.pch", "precompiled-header", NULL);
+	is_refused("-c a.c -arch x86_64 -arch arm64", "several-targets", NULL);
+	is_refused("-c a.c -wrapper gdb,--args", "wrapper", NULL);
+	is_refused("-c a.c -ftime-report", "report", NULL);
+	is_refused("-c a.c -ftime-trace", "report", NULL);
+	is_refused("-c a.c -Wa,-al=x.lst", "assembler-flag", NULL);
+	is_refused("-c a.c -Wp,-dM", "preprocessor-flag", NULL);
+	is_refused("-c a.c @/no/such/file", "response-file", NULL);
+}
+
+static void test_traits(void)
+{
+	struct kache_cc_args a = parse("-c a.c -march=native -fdiagnostics-color=never");
+
+	ok(a.native_cpu && a.colour_given && !a.place, "-march=native, and colours as the caller says");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c --coverage");
+	ok(!a.why && a.place && !a.record, "--coverage writes a file beside the object");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c -frecord-gcc-switches");
+	ok(!a.why && a.place && a.record, "-frecord-gcc-switches writes the command line down");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c -MD -MT x");
+	ok(a.target_given, "-MT names the target");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c -g -gsplit-dwarf");
+	ok(!a.why && a.place, "-gsplit-dwarf has a side file");
+	kache_cc_args_release(&a);
+}
+
+static void test_response(void)
+{
+	char *dir = tap_dir(), *path = kache_asprintf("%s/args", dir), *at = kache_asprintf("@%s", path), *argv[] = { at, NULL };
+	static const char text[] = "-c 'a b.c'\n\t-DX=\\\"q\\ r\\\" \"-DY='z'\" -I\"in c\"\n";
+	struct kache_cc_args a;
+
+	kache_file_replace(path, text, sizeof text - 1, 0600);
+	kache_cc_args_parse(1, argv, "/cwd", &a);
+	is_int(a.argv.n, 5, "words of a response file");
+	is_str(a.argv.v[1], "a b.c", "in single quotes");
+	is_str(a.argv.v[2], "-DX=\"q r\"", "with backslashes");
+	is_str(a.argv.v[3], "-DY='z'", "in double quotes");
+	is_str(a.argv.v[4], "-Iin c", "quoted in part");
+	ok(!a.why && !strcmp(a.source, "a b.c"), "and they are parsed");
+	kache_cc_args_release(&a);
+	kache_file_replace(path, at, strlen(at), 0600);
+	kache_cc_args_parse(1, argv, "/cwd", &a);
+	is_str(a.why, "response-file", "a file that names itself");
+	kache_cc_args_release(&a);
+	unlink(path);
+	rmdir(dir);
+	free(at);
+	free(path);
+	free(dir);
+}
+
+int main(void)
+{
+	bool sorted = true;
+
+	for (size_t i = 1; i < sizeof f_names / sizeof *f_names; i++)
+		sorted &= strcmp(f_names[i - 1], f_names[i]) < 0;
+	ok(sorted, "the names of -f are in order");
+	test_modes();
+	test_depfiles();
+	test_key();
+	test_refused();
+	test_traits();
+	test_response();
+	return done();
+}
