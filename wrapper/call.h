@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "conf/conf.h"
+#include "key/ccargs.h"
 #include "key/rustargs.h"
 #include "key/tokens.h"
 #include "store/events.h"
@@ -14,12 +15,14 @@
 #include <stdint.h>
 
 struct kache_compiler {
+	char *family;			/* "gcc", "clang"; "" for rustc */
 	char *program;			/* what to run: rustup's proxy resolved */
 	char *sysroot, *host, *version;	/* version: the line of `rustc -V` */
 	struct kache_hash id;		/* of driver, LLVM and standard library, by content */
 	bool clippy;
 	char *inner;			/* clippy-driver: the rustc argument that follows it */
 	char *memo;			/* the file that remembers all this */
+	struct kache_strs files;	/* C: those that id was made of */
 };
 
 struct kache_language;
@@ -48,6 +51,8 @@ struct kache_call {
 	struct kache_event event;
 	char *event_detail;
 
+	/* C and C++ only */
+	struct kache_cc_args cc;
 	/* Rust only */
 	struct kache_rust_args args;
 	char *profile_dir;		/* target/debug, absolute, or NULL */
@@ -121,9 +126,9 @@ void kache_key_declared(struct kache_call *c, struct kache_hasher *h);
 /* Processor identity for target-cpu=native. */
 void kache_key_cpu(struct kache_call *c, struct kache_hasher *h);
 
-/* wrapper/compiler.c: identity of c->argv[0], remembered in the store by file identity. */
+/* wrapper/compiler.c: identity of c->argv[0]. */
 int kache_call_compiler(struct kache_call *c, struct kache_error *err);
-/* Whether its files are still those that id was made of. */
+/* wrapper/memo.c: whether its files are still those that the identity was made of. */
 bool kache_call_compiler_same(const struct kache_call *c);
 /* wrapper/invocation.c: tokens, kind, package and the invocation key. */
 const char *kache_call_kind(const struct kache_call *c);

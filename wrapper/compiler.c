@@ -1,146 +1,15 @@
-/* Who the compiler is: by content, remembered in the store by file identity (compilers/<hash>), so that
- * a hit costs a handful of stats. The memo is local; what enters keys is the same on every machine. */
+/* Who a Rust compiler is; wrapper/memo.h remembers it. */
 #include "config.h"
 #include "wrapper/call.h"
 
 #include "base/file.h"
 #include "base/path.h"
-#include "store/codec.h"
-#include "store/map.h"
+#include "wrapper/memo.h"
 
 #include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-enum { MEMO_FORMAT = 1 };
-
-/* Files whose identity a memo stands on, and what it says of them. */
-struct memo {
-	struct kache_strs watched;
-	struct kache_compiler compiler;
-	bool proxy;			/* rustup's: the real compiler depends on the directory */
-};
-
-static void memo_release(struct memo *m)
-{
-	kache_strs_release(&m->watched);
-	free(m->compiler.program);
-	free(m->compiler.sysroot);
-	free(m->compiler.host);
-	free(m->compiler.version);
-	*m = (struct memo){ 0 };
-}
-
-static void put_stat(struct kache_buf *b, const char *path)
-{
-	struct kache_stat st;
-
-	if (kache_stat(path, true, &st))
-		st = (struct kache_stat){ 0 };
-	kache_buf_u64(b, st.dev);
-	kache_buf_u64(b, st.ino);
-	kache_buf_u64(b, st.size);
-	kache_buf_u64(b, (uint64_t)st.mtime);
-	kache_buf_u64(b, (uint64_t)st.ctime);
-}
-
-static void text(struct kache_buf *b, const char *s)
-{
-	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
-}
-
-static void memo_write(struct kache_store *s, const char *path, const struct memo *m)
-{
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-	size_t start = kache_codec_begin(&b, "KCMP", MEMO_FORMAT);
-
-	if (s->readonly)
-		return;
-	kache_buf_u32(&b, (uint32_t)m->watched.n);
-	for (size_t i = 0; i < m->watched.n; i++) {
-		text(&b, m->watched.v[i]);
-		put_stat(&b, m->watched.v[i]);
-	}
-	kache_buf_u8(&b, m->proxy);
-	text(&b, m->compiler.program);
-	text(&b, m->compiler.sysroot);
-	text(&b, m->compiler.host);
-	text(&b, m->compiler.version);
-	kache_buf_add(&b, m->compiler.id.b, KACHE_HASH_LEN);
-	kache_codec_end(&b, start);
-	(void)kache_file_replace(path, b.data, b.len, 0644);
-}
-
-/* False where the memo is missing, damaged, or any file it stands on has changed. */
-static bool memo_read(const char *path, struct memo *m)
-{
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-	struct kache_reader r;
-	uint32_t n;
-
-	if (kache_file_read(path, 1 << 20, &b) || kache_codec_open(&r, b.data, b.len, "KCMP", MEMO_FORMAT))
-		return false;
-	n = kache_read_u32(&r);
-	for (uint32_t i = 0; i < n && !r.bad; i++) {
-		KACHE_AUTO_BUF struct kache_buf now = KACHE_BUF_INIT;
-		KACHE_AUTO_FREE char *file = kache_read_string(&r);
-		const void *then;
-
-		put_stat(&now, file);
-		then = kache_read_raw(&r, now.len);
-		if (!then || memcmp(then, now.data, now.len))
-			return false;
-	}
-	m->proxy = kache_read_u8(&r);
-	m->compiler.program = kache_read_string(&r);
-	m->compiler.sysroot = kache_read_string(&r);
-	m->compiler.host = kache_read_string(&r);
-	m->compiler.version = kache_read_string(&r);
-	kache_codec_hash(&r, &m->compiler.id);
-	if (!r.bad)
-		return true;
-	memo_release(m);
-	return false;
-}
-
-/* Standard output of a short run of the compiler, or of the dynamic linker's listing (ldd's way). */
-static int output_of(const char *const *argv, bool list_libraries, struct kache_buf *out)
-{
-	int p[2], status = -1;
-	pid_t pid;
-	ssize_t n;
-
-	if (pipe2(p, O_CLOEXEC))
-		return KACHE_E_IO;
-	pid = fork();
-	if (pid < 0)
-		return KACHE_E_IO;
-	if (!pid) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-		dup2(null, STDIN_FILENO);
-		dup2(p[1], STDOUT_FILENO);
-		dup2(null, STDERR_FILENO);
-		if (list_libraries)
-			setenv("LD_TRACE_LOADED_OBJECTS", "1", 1);
-		execv(argv[0], (char *const *)(uintptr_t)argv);	/* execv changes nothing of it */
-		_exit(127);
-	}
-	close(p[1]);
-	while ((n = read(p[0], kache_buf_reserve(out, 4096), 4096)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0)
-			out->len += (size_t)n;
-	kache_buf_add(out, "", 0);
-	close(p[0]);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? KACHE_OK : KACHE_E_INVALID;
-}
 
 static char *line_with(const char *out, const char *prefix)
 {
@@ -161,49 +30,21 @@ static bool is_proxy(const char *program)
 	return !kache_stat(program, true, &a) && !kache_stat(rustup, true, &b) && a.dev == b.dev && a.ino == b.ino;
 }
 
-/* One file into the identity: name below the sysroot and content. */
-static int add_content(struct kache_call *c, struct kache_hasher *h, const char *name, const char *path)
-{
-	struct kache_hash content;
-	struct kache_stat st;
-	int rc = KACHE_E_BUSY;
-
-	/* Who copies a toolchain by links changes its files' inodes, but for a moment only. */
-	for (int i = 0; i < 5 && rc == KACHE_E_BUSY; i++)
-		rc = kache_map_hash(c->store, path, &st, &content);
-	if (rc == KACHE_E_BUSY)
-		errno = EBUSY;
-	if (rc == KACHE_E_INVALID)	/* a directory in there: its files don't count */
-		return KACHE_OK;
-	if (rc)
-		return rc;
-	kache_hasher_field(h, name, content.b, KACHE_HASH_LEN);
-	return KACHE_OK;
-}
-
 /* The libraries that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
-static int add_libraries(struct kache_call *c, struct memo *m, struct kache_hasher *h)
+static int add_libraries(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h)
 {
 	static const char *const ours[] = { "librustc_driver", "libLLVM", "libstd-", "librustc", NULL };
-	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
-	const char *const argv[] = { m->compiler.program, NULL };
+	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 
-	if (output_of(argv, true, &out))
-		return KACHE_OK;	/* static: all of it is in the program */
-	for (const char *p = out.data; p && *p;) {
-		size_t len = strcspn(p, "\n");
-		KACHE_AUTO_FREE char *line = kache_strndup(p, len);
-		char *arrow = strstr(line, "=> /"), *end = arrow ? strstr(arrow, " (0x") : NULL;
+	kache_memo_libraries(m->compiler.program, &all);
+	for (size_t i = 0; i < all.n; i++) {
+		const char *base = kache_path_base(all.v[i]);
 
-		p += len + (p[len] == '\n');
-		if (!end)
-			continue;
-		*end = '\0';
 		for (const char *const *o = ours; *o; o++) {
-			if (!kache_starts(kache_path_base(arrow + 3), *o))
+			if (!kache_starts(base, *o))
 				continue;
-			kache_strs_add(&m->watched, arrow + 3);
-			if (add_content(c, h, kache_path_base(arrow + 3), arrow + 3))
+			kache_strs_add(&m->watched, all.v[i]);
+			if (kache_memo_content(c->store, h, base, all.v[i]))
 				return KACHE_E_IO;
 			break;
 		}
@@ -211,7 +52,7 @@ static int add_libraries(struct kache_call *c, struct memo *m, struct kache_hash
 	return KACHE_OK;
 }
 
-static int add_directory(struct kache_call *c, struct memo *m, struct kache_hasher *h, const char *dir)
+static int add_directory(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *dir)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	DIR *d = opendir(dir);
@@ -228,13 +69,13 @@ static int add_directory(struct kache_call *c, struct memo *m, struct kache_hash
 	for (size_t i = 0; i < names.n && !rc; i++) {
 		KACHE_AUTO_FREE char *path = kache_path_join(dir, names.v[i]);
 
-		rc = add_content(c, h, names.v[i], path);
+		rc = kache_memo_content(c->store, h, names.v[i], path);
 	}
 	return rc;
 }
 
 /* Asks the compiler, and hashes what it is made of. */
-static int examine(struct kache_call *c, struct memo *m, const char *driver, struct kache_error *err)
+static int examine(struct kache_call *c, struct kache_memo *m, const char *driver, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf version = KACHE_BUF_INIT, sysroot = KACHE_BUF_INIT;
 	const char *const ask_version[] = { m->compiler.program, "-vV", NULL };
@@ -243,7 +84,7 @@ static int examine(struct kache_call *c, struct memo *m, const char *driver, str
 	KACHE_AUTO_FREE char *std = NULL;
 	struct kache_hasher h;
 
-	if (output_of(ask_version, false, &version) || output_of(ask_sysroot, false, &sysroot))
+	if (kache_memo_ask(ask_version, &version) || kache_memo_ask(ask_sysroot, &sysroot))
 		return kache_fail(err, KACHE_E_INVALID, "%s does not answer -vV and --print sysroot", m->compiler.program);
 	m->compiler.sysroot = kache_strndup(sysroot.data, strcspn(sysroot.data, "\n"));
 	m->compiler.host = line_with(version.data, "\nhost: ");
@@ -254,7 +95,7 @@ static int examine(struct kache_call *c, struct memo *m, const char *driver, str
 	kache_hasher_field(&h, "version", version.data, version.len);
 	kache_strs_add(&m->watched, m->compiler.program);
 	kache_strs_add(&m->watched, rustlib);
-	if (add_content(c, &h, "rustc", m->compiler.program) || add_libraries(c, m, &h) ||
+	if (kache_memo_content(c->store, &h, "rustc", m->compiler.program) || add_libraries(c, m, &h) ||
 	    add_directory(c, m, &h, std))
 		return kache_fail_errno(err, "compiler files of %s", m->compiler.program);
 	/* With the sources installed, diagnostics name them. */
@@ -263,7 +104,7 @@ static int examine(struct kache_call *c, struct memo *m, const char *driver, str
 	kache_hasher_str(&h, "sources", access(sysroot.data, F_OK) ? "no" : "yes");
 	if (driver) {
 		kache_strs_add(&m->watched, driver);
-		if (add_content(c, &h, "clippy-driver", driver))
+		if (kache_memo_content(c->store, &h, "clippy-driver", driver))
 			return kache_fail_errno(err, "%s", driver);
 	}
 	kache_hasher_end(&h, &m->compiler.id);
@@ -279,7 +120,7 @@ static void add_toolchain_choice(struct kache_call *c, struct kache_hasher *h)
 	KACHE_AUTO_FREE char *settings = kache_path_join(home, "settings.toml");
 	KACHE_AUTO_FREE char *dir = kache_strdup(c->cwd);
 
-	put_stat(&b, settings);
+	kache_memo_stat(&b, settings);
 	for (;;) {
 		static const char *const files[] = { "rust-toolchain", "rust-toolchain.toml" };
 		char *slash;
@@ -287,7 +128,7 @@ static void add_toolchain_choice(struct kache_call *c, struct kache_hasher *h)
 		for (size_t i = 0; i < 2; i++) {
 			KACHE_AUTO_FREE char *file = kache_path_join(*dir ? dir : "/", files[i]);
 
-			put_stat(&b, file);
+			kache_memo_stat(&b, file);
 		}
 		slash = strrchr(dir, '/');
 		if (!slash || !*dir)
@@ -300,40 +141,31 @@ static void add_toolchain_choice(struct kache_call *c, struct kache_hasher *h)
 	kache_hasher_str(h, "home", home);
 }
 
-static char *memo_path(struct kache_call *c, struct kache_hasher *h)
-{
-	char hex[KACHE_HEX_LEN + 1];
-	struct kache_hash id;
-
-	kache_hasher_end(h, &id);
-	return kache_concat(c->store->root, "/compilers/", kache_hash_hex(&id, hex), NULL);
-}
-
 /* The program behind a proxy. */
 static int resolve_proxy(struct kache_call *c, const char *proxy, char **program, struct kache_error *err)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT;
 	const char *const ask[] = { proxy, "--print", "sysroot", NULL };
 	KACHE_AUTO_FREE char *path = NULL;
-	struct memo m = { 0 };
+	struct kache_memo m = { 0 };
 	struct kache_hasher h;
 
 	kache_hasher_init(&h);
 	kache_hasher_str(&h, "proxy", proxy);
 	add_toolchain_choice(c, &h);
-	path = memo_path(c, &h);
-	if (!memo_read(path, &m)) {
-		if (output_of(ask, false, &out))
+	path = kache_memo_path(c->store, &h);
+	if (!kache_memo_read(path, &m)) {
+		if (kache_memo_ask(ask, &out))
 			return kache_fail(err, KACHE_E_INVALID, "%s does not answer --print sysroot", proxy);
 		m.compiler.program = kache_asprintf("%.*s/bin/%s", (int)strcspn(out.data, "\n"), out.data,
 						    kache_path_base(proxy));
 		kache_strs_add(&m.watched, proxy);
 		kache_strs_add(&m.watched, m.compiler.program);
 		if (!access(m.compiler.program, X_OK))
-			memo_write(c->store, path, &m);
+			kache_memo_write(c->store, path, &m);
 	}
 	*program = kache_strdup(m.compiler.program);
-	memo_release(&m);
+	kache_memo_release(&m);
 	return KACHE_OK;
 }
 
@@ -341,7 +173,7 @@ static int resolve_proxy(struct kache_call *c, const char *proxy, char **program
 static int identify(struct kache_call *c, const char *program, const char *driver, bool *proxy, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = NULL;
-	struct memo m = { 0 };
+	struct kache_memo m = { 0 };
 	struct kache_hasher h;
 	int rc = KACHE_OK;
 
@@ -349,8 +181,8 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 	kache_hasher_str(&h, "program", program);
 	kache_hasher_str(&h, "driver", driver ? driver : "");
 	kache_hasher_str(&h, "target", c->args.target ? c->args.target : "");
-	path = memo_path(c, &h);
-	if (!memo_read(path, &m)) {
+	path = kache_memo_path(c->store, &h);
+	if (!kache_memo_read(path, &m)) {
 		m.compiler.program = kache_strdup(program);
 		m.proxy = is_proxy(program);
 		if (m.proxy)
@@ -358,7 +190,7 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 		else
 			rc = examine(c, &m, driver, err);
 		if (!rc)
-			memo_write(c->store, path, &m);
+			kache_memo_write(c->store, path, &m);
 	}
 	*proxy = m.proxy;
 	if (!rc && !m.proxy) {
@@ -368,7 +200,7 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 		c->compiler.version = kache_strdup(m.compiler.version);
 		c->compiler.id = m.compiler.id;
 	}
-	memo_release(&m);
+	kache_memo_release(&m);
 	return rc;
 }
 
@@ -405,13 +237,4 @@ int kache_call_compiler(struct kache_call *c, struct kache_error *err)
 	c->compiler.program = kache_strdup(c->compiler.clippy ? first : real ? real : found);
 	c->compiler.inner = c->compiler.clippy ? kache_strdup(rustc) : NULL;
 	return KACHE_OK;
-}
-
-bool kache_call_compiler_same(const struct kache_call *c)
-{
-	struct memo m = { 0 };
-	bool same = c->compiler.memo && memo_read(c->compiler.memo, &m) && kache_hash_eq(&m.compiler.id, &c->compiler.id);
-
-	memo_release(&m);
-	return same;
 }

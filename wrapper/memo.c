@@ -1,0 +1,201 @@
+#include "config.h"
+#include "wrapper/memo.h"
+
+#include "base/file.h"
+#include "base/path.h"
+#include "store/codec.h"
+#include "store/map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MEMO_FORMAT = 2 };
+
+void kache_memo_release(struct kache_memo *m)
+{
+	kache_strs_release(&m->watched);
+	free(m->compiler.family);
+	free(m->compiler.program);
+	free(m->compiler.sysroot);
+	free(m->compiler.host);
+	free(m->compiler.version);
+	*m = (struct kache_memo){ 0 };
+}
+
+void kache_memo_stat(struct kache_buf *b, const char *path)
+{
+	struct kache_stat st;
+
+	if (kache_stat(path, true, &st))
+		st = (struct kache_stat){ 0 };
+	kache_buf_u64(b, st.dev);
+	kache_buf_u64(b, st.ino);
+	kache_buf_u64(b, st.size);
+	kache_buf_u64(b, (uint64_t)st.mtime);
+	kache_buf_u64(b, (uint64_t)st.ctime);
+}
+
+static void text(struct kache_buf *b, const char *s)
+{
+	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
+}
+
+void kache_memo_write(struct kache_store *s, const char *path, const struct kache_memo *m)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	size_t start = kache_codec_begin(&b, "KCMP", MEMO_FORMAT);
+
+	if (s->readonly)
+		return;
+	kache_buf_u32(&b, (uint32_t)m->watched.n);
+	for (size_t i = 0; i < m->watched.n; i++) {
+		text(&b, m->watched.v[i]);
+		kache_memo_stat(&b, m->watched.v[i]);
+	}
+	kache_buf_u8(&b, m->proxy);
+	text(&b, m->compiler.family);
+	text(&b, m->compiler.program);
+	text(&b, m->compiler.sysroot);
+	text(&b, m->compiler.host);
+	text(&b, m->compiler.version);
+	kache_buf_add(&b, m->compiler.id.b, KACHE_HASH_LEN);
+	kache_codec_end(&b, start);
+	(void)kache_file_replace(path, b.data, b.len, 0644);
+}
+
+bool kache_memo_read(const char *path, struct kache_memo *m)
+{
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	struct kache_reader r;
+	uint32_t n;
+
+	if (kache_file_read(path, 1 << 20, &b) || kache_codec_open(&r, b.data, b.len, "KCMP", MEMO_FORMAT))
+		return false;
+	n = kache_read_u32(&r);
+	for (uint32_t i = 0; i < n && !r.bad; i++) {
+		KACHE_AUTO_BUF struct kache_buf now = KACHE_BUF_INIT;
+		const void *then;
+
+		kache_strs_take(&m->watched, kache_read_string(&r));
+		kache_memo_stat(&now, m->watched.v[i]);
+		then = kache_read_raw(&r, now.len);
+		if (!then || memcmp(then, now.data, now.len)) {
+			kache_memo_release(m);
+			return false;
+		}
+	}
+	m->proxy = kache_read_u8(&r);
+	m->compiler.family = kache_read_string(&r);
+	m->compiler.program = kache_read_string(&r);
+	m->compiler.sysroot = kache_read_string(&r);
+	m->compiler.host = kache_read_string(&r);
+	m->compiler.version = kache_read_string(&r);
+	kache_codec_hash(&r, &m->compiler.id);
+	if (!r.bad)
+		return true;
+	kache_memo_release(m);
+	return false;
+}
+
+static int output_of(const char *const *argv, bool list_libraries, struct kache_buf *out)
+{
+	int p[2], status = -1;
+	pid_t pid;
+	ssize_t n;
+
+	if (pipe2(p, O_CLOEXEC))
+		return KACHE_E_IO;
+	pid = fork();
+	if (pid < 0)
+		return KACHE_E_IO;
+	if (!pid) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		dup2(null, STDIN_FILENO);
+		dup2(p[1], STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+		if (list_libraries)
+			setenv("LD_TRACE_LOADED_OBJECTS", "1", 1);
+		execv(argv[0], (char *const *)(uintptr_t)argv);	/* execv changes nothing of it */
+		_exit(127);
+	}
+	close(p[1]);
+	while ((n = read(p[0], kache_buf_reserve(out, 4096), 4096)) > 0 || (n < 0 && errno == EINTR))
+		if (n > 0)
+			out->len += (size_t)n;
+	kache_buf_add(out, "", 0);
+	close(p[0]);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? KACHE_OK : KACHE_E_INVALID;
+}
+
+int kache_memo_ask(const char *const *argv, struct kache_buf *out)
+{
+	return output_of(argv, false, out);
+}
+
+void kache_memo_libraries(const char *program, struct kache_strs *out)
+{
+	KACHE_AUTO_BUF struct kache_buf text_ = KACHE_BUF_INIT;
+	const char *const argv[] = { program, NULL };
+
+	if (output_of(argv, true, &text_))
+		return;		/* static: all of it is in the program */
+	for (const char *p = text_.data; p && *p;) {
+		size_t len = strcspn(p, "\n");
+		KACHE_AUTO_FREE char *line = kache_strndup(p, len);
+		char *slash = strchr(line, '/'), *end = slash ? strstr(slash, " (0x") : NULL;
+
+		p += len + (p[len] == '\n');
+		if (!end)
+			continue;
+		*end = '\0';
+		/* "libc.so.6 => /lib/libc.so.6", "/lib64/ld-linux.so.2 => …" or that path alone */
+		if (strstr(slash, " => /"))
+			slash = strstr(slash, " => /") + 4;
+		if (!strchr(slash, ' '))
+			kache_strs_add(out, slash);
+	}
+}
+
+int kache_memo_content(struct kache_store *s, struct kache_hasher *h, const char *name, const char *path)
+{
+	struct kache_hash content;
+	struct kache_stat st;
+	int rc = KACHE_E_BUSY;
+
+	/* Who copies a toolchain by links changes its files' inodes, but for a moment only. */
+	for (int i = 0; i < 5 && rc == KACHE_E_BUSY; i++)
+		rc = kache_map_hash(s, path, &st, &content);
+	if (rc == KACHE_E_BUSY)
+		errno = EBUSY;
+	if (rc == KACHE_E_INVALID)	/* a directory in there: its files don't count */
+		return KACHE_OK;
+	if (rc)
+		return rc;
+	kache_hasher_field(h, name, content.b, KACHE_HASH_LEN);
+	return KACHE_OK;
+}
+
+char *kache_memo_path(const struct kache_store *s, struct kache_hasher *h)
+{
+	char hex[KACHE_HEX_LEN + 1];
+	struct kache_hash id;
+
+	kache_hasher_end(h, &id);
+	return kache_concat(s->root, "/compilers/", kache_hash_hex(&id, hex), NULL);
+}
+
+bool kache_call_compiler_same(const struct kache_call *c)
+{
+	struct kache_memo m = { 0 };
+	bool same = c->compiler.memo && kache_memo_read(c->compiler.memo, &m) && kache_hash_eq(&m.compiler.id, &c->compiler.id);
+
+	kache_memo_release(&m);
+	return same;
+}
