@@ -1,4 +1,5 @@
 #include "config.h"
+#include "wrapper/cc.h"
 #include "wrapper/rustc.h"
 
 #include "base/json.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: kache explain [--json] -- rustc ARGUMENT…\n"
+	"usage: kache explain [--json] -- rustc|cc ARGUMENT…\n"
 	"\n"
 	"Shows how one call of the compiler would be keyed and treated: whether it can be cached, every\n"
 	"component of its invocation key, what the compiler would be told to remap, and whether it would hit\n"
@@ -86,11 +87,11 @@ int kache_explain(int argc, char **argv)
 		json = true;
 	}
 	i += i < argc && !strcmp(argv[i], "--");
-	if (i >= argc || !kache_is_rustc(argv[i])) {
-		fprintf(stderr, "kache explain: wants a rustc or clippy-driver call after -- (see kache explain --help)\n");
+	if (i >= argc || (!kache_is_rustc(argv[i]) && !kache_is_cc(argv[i]))) {
+		fprintf(stderr, "kache explain: wants a call of rustc, clippy-driver or a C compiler after -- (see kache explain --help)\n");
 		return 2;
 	}
-	c->lang = &kache_language_rust;
+	c->lang = kache_is_rustc(argv[i]) ? &kache_language_rust : &kache_language_c;
 	reason = c->lang->prepare(c, argv + i, &detail, &err);
 	if (err.text[0]) {
 		fprintf(stderr, "kache: %s\n", err.text);

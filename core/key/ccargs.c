@@ -49,7 +49,9 @@ enum { EXPAND_DEPTH = 10, EXPAND_MAX = 1 << 20 };
 struct state {
 	struct kache_cc_args *a;
 	const char *language;	/* -x: for what follows it */
-	bool compile, deps, for_cpp_deps;
+	bool compile;
+	bool deps;		/* a list is asked for: by -MD or -MF, by -Wp, */
+	bool named_deps, for_cpp_deps;
 	size_t sources;
 	char *depfile, *source_language;
 };
@@ -265,12 +267,12 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 	case KACHE_CC_OUTPUT:
 		set(&a->output, value);
 		return;
-	case KACHE_CC_DEPFILE:
+	case KACHE_CC_DEPFILE:	/* where the list goes is not in it */
 		set(&s->depfile, value);
-		part(a, f->text, "");
+		s->named_deps = true;
 		return;
 	case KACHE_CC_DEPS:
-		s->deps = true;
+		s->deps = s->named_deps = true;
 		break;
 	case KACHE_CC_TARGET:
 		a->target_given = true;
@@ -391,10 +393,9 @@ static void conclude(struct state *s)
 	a->language = kache_strdup(s->source_language);
 	if (!named)
 		a->output = with_end(a->source, true, a->assembly ? ".s" : ".o");
-	if (s->for_cpp_deps)	/* -Wp,-MD,FILE says where; with -MF beside it that is anybody's guess */
-		for (size_t i = 0; i < a->n_parts; i++)
-			if (!strcmp(a->parts[i].label, "-MF") || !strcmp(a->parts[i].label, "-MD") || !strcmp(a->parts[i].label, "-MMD"))
-				refuse(a, "dependency-flags", a->parts[i].label);
+	/* -Wp,-MD,FILE says where; what becomes of that with -MD or -MF beside it is anybody's guess. */
+	if (s->for_cpp_deps && s->named_deps)
+		refuse(a, "dependency-flags", "-Wp,");
 	/* An assembler file that is not preprocessed has no dependencies, whatever was asked for. */
 	if (s->deps && strcmp(a->language, "assembler"))
 		a->depfile = s->depfile ? kache_strdup(s->depfile) : with_end(a->output, !named, ".d");

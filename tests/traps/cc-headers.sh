@@ -1,0 +1,176 @@
+#!/bin/sh
+# C: which files count, also those that are not there.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cc.sh"
+
+edited() {
+	cc_begin edited
+	cc_twice "a small file" -c x.c -o x.o
+	echo '#define H 2' > h.h
+	cc_twice "a header was edited" -c x.c -o x.o
+	echo '#define H 1' > h.h
+	cc_is hit "and back" -c x.c -o x.o
+	printf '#include "h.h"\nint f(void) { return H + 1; }\n' > x.c
+	cc_is miss "the source was edited" -c x.c -o x.o
+	echo '#error no' > h.h
+	cc_is failed "a header that is no longer right" -c x.c -o x.o
+	printf '#include "h.h"\nint f(void) { return 1 }\n' > x.c
+	cc_is failed "a source that is no longer right" -c x.c -o x.o
+	cc_is failed "is compiled each time" -c x.c -o x.o
+}
+
+# The same size within the same second, and the old time put back.
+quick() {
+	cc_begin quick
+	touch -d '2020-01-01' h.h
+	cc_is miss "an old header" -c x.c
+	cc_is hit "an old header, again" -c x.c
+	echo '#define H 3' > h.h
+	touch -d '2020-01-01' h.h
+	cc_is miss "other content, same size and same time" -c x.c
+	for n in 4 5 6 7; do
+		echo "#define H $n" > h.h
+		cc_is any "edited in a hurry: $n" -c x.c
+	done
+}
+
+appears() {
+	cc_begin appears
+	mkdir one two
+	mv h.h two
+	cc_twice "found in the second directory" -Ione -Itwo -c x.c
+	echo '#define H 7' > one/h.h
+	cc_is miss "one appears earlier on the path" -Ione -Itwo -c x.c
+	rm one/h.h
+	cc_is hit "and is gone" -Ione -Itwo -c x.c
+	echo '#define H 8' > h.h
+	cc_is miss "one appears beside the source" -Ione -Itwo -c x.c
+	rm h.h
+	cc_is hit "which is gone as well" -Ione -Itwo -c x.c
+	rmdir one
+	cc_is any "a directory of the path is gone" -Ione -Itwo -c x.c
+	mkdir one
+	echo '#define H 9' > one/h.h
+	cc_is miss "and comes back with a header" -Ione -Itwo -c x.c
+}
+
+late_directory() {
+	cc_begin late_directory
+	cc_twice "a directory of the path is missing" -Ilate -I. -c x.c
+	mkdir late
+	cc_is any "it is there and empty" -Ilate -I. -c x.c
+	echo '#define H 5' > late/h.h
+	mv h.h away
+	cc_is any "it has the header" -Ilate -I. -c x.c
+	mv away h.h
+	cc_is any "and so has the source's directory" -Ilate -I. -c x.c
+}
+
+has_include() {
+	cc_begin has_include
+	cat > x.c <<-'EOS'
+		#if __has_include("opt.h")
+		int f(void) { return 1; }
+		#else
+		int f(void) { return 2; }
+		#endif
+	EOS
+	cc_twice "__has_include of what is not there" -Iinc -c x.c
+	mkdir inc
+	echo > inc/opt.h
+	cc_is miss "it appears" -Iinc -c x.c
+	echo '/* other */' > inc/opt.h
+	cc_is any "it changes, which is not asked for" -Iinc -c x.c
+	rm inc/opt.h
+	cc_is any "it is gone" -Iinc -c x.c
+}
+
+order() {
+	cc_begin order
+	mkdir one two
+	echo '#define H 1' > one/h.h
+	echo '#define H 2' > two/h.h
+	rm h.h
+	cc_is miss "-I one -I two" -Ione -Itwo -c x.c
+	cc_is miss "-I two -I one" -Itwo -Ione -c x.c
+	cc_is hit "-I one -I two, again" -Ione -Itwo -c x.c
+	cc_is miss "-isystem one -I two" -isystem one -Itwo -c x.c
+	cc_is miss "-iquote two -I one" -iquote two -Ione -c x.c
+	cc_is miss "-idirafter" -idirafter one -Itwo -c x.c
+}
+
+symlinks() {
+	cc_begin symlinks
+	mkdir v1 v2
+	echo '#define H 1' > v1/h.h
+	echo '#define H 2' > v2/h.h
+	rm h.h
+	ln -s v1 now
+	cc_twice "through a linked directory" -Inow -c x.c
+	rm now; ln -s v2 now
+	cc_is miss "the link leads elsewhere" -Inow -c x.c
+	ln -s v1/h.h h.h
+	cc_is miss "a linked header" -c x.c
+	rm h.h; ln -s v2/h.h h.h
+	cc_is miss "which leads elsewhere" -c x.c
+	rm h.h; ln -s nowhere.h h.h
+	cc_is failed "and nowhere" -c x.c
+	echo '#define H 3' > nowhere.h
+	cc_is miss "where then a file appears" -c x.c
+}
+
+includes() {
+	cc_begin includes
+	mkdir gen
+	printf 'int g(void) { return G; }\n' > x.c
+	echo '#define G 1' > gen/pre.h
+	cc_twice "-include" -include gen/pre.h -c x.c
+	echo '#define G 2' > gen/pre.h
+	cc_is miss "-include of what has changed" -include gen/pre.h -c x.c
+	cc_twice "-imacros" -imacros gen/pre.h -c x.c
+	echo '#define G 3' > gen/pre.h
+	cc_is miss "-imacros of what has changed" -imacros gen/pre.h -c x.c
+	printf '#define NAME "gen/pre.h"\n#include NAME\nint g(void) { return G; }\n' > x.c
+	cc_twice "the name is a macro" -c x.c
+	echo '#define G 4' > gen/pre.h
+	cc_is miss "and what it names has changed" -c x.c
+	echo '#include_next <stdio.h>' > gen/stdio.h
+	printf '#include <stdio.h>\nint g(void) { return EOF; }\n' > x.c
+	cc_twice "#include_next" -Igen -c x.c
+	echo '#include <pre.h>' > gen/stdio.h
+	echo '#define EOF 4' > gen/pre.h
+	cc_is miss "a wrapper header has changed" -Igen -c x.c
+}
+
+counter() {
+	cc_begin counter
+	printf '#include "h.h"\nint a = __COUNTER__, b = __COUNTER__;\n' > x.c
+	echo '' > h.h
+	cc_twice "__COUNTER__" -c x.c
+	echo 'int c = __COUNTER__;' > h.h
+	cc_is miss "used in a header too" -c x.c
+}
+
+absolute() {
+	cc_begin absolute
+	printf '#include "%s/h.h"\nint f(void) { return H; }\n' "$W" > x.c
+	cc_twice "a header by its full name" -c x.c
+	echo '#define H 6' > h.h
+	cc_is miss "which has changed" -c "$W/x.c"
+	cc_is hit "a source by its full name" -c "$W/x.c"
+}
+
+# What a removed or unreadable input comes to is the compiler's business.
+gone() {
+	cc_begin gone
+	cc_twice "all there" -c x.c
+	mv h.h away
+	cc_is failed "a header is gone" -c x.c
+	mv away h.h
+	cc_is hit "and back" -c x.c
+	mv x.c away
+	cc_is "passthrough source-not-a-file" "the source is gone" -c x.c
+}
+
+cc_each edited quick appears late_directory has_include order symlinks includes counter absolute gone
+finish

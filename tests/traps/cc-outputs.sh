@@ -1,0 +1,147 @@
+#!/bin/sh
+# C: where outputs go, and those beside the object.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cc.sh"
+
+places() {
+	cc_begin places
+	mkdir a b
+	cc_is miss "into the directory" -c x.c
+	cc_is hit "by another name" -c x.c -o y.o
+	cc_is hit "elsewhere" -c x.c -o a/x.o
+	cc_is hit "elsewhere, joined" -c x.c -ob/x.o
+	cc_is hit "by its full name" -c x.c -o "$W/a/z.o"
+	cc_is failed "where there is no directory" -c x.c -o none/x.o
+	cc_is miss "assembly" -S x.c
+	cc_is hit "assembly, elsewhere" -S x.c -o a/x.s
+	cp x.c a; cp x.c b; echo '#define H 1' > a/h.h; echo '#define H 2' > b/h.h
+	cd a || exit 99
+	cc_is miss "one object of that name" -c x.c
+	cd ../b || exit 99
+	cc_is miss "and one in another directory" -c x.c
+	cd ../a || exit 99
+	cc_is hit "the first again" -c x.c
+}
+
+# An old object may be linked to others, or be a link itself.
+over() {
+	cc_begin over
+	"$KACHE" $cc -c x.c
+	cp x.o kept.o; ln kept.o other.o; ln -f kept.o x.o
+	echo '#define H 2' > h.h
+	sleep 0.02	# what was written in this tick may change again within it
+	"$KACHE" $cc -c x.c
+	echo '#define H 1' > h.h
+	"$KACHE" $cc -c x.c
+	cmp -s x.o kept.o; ok $? "$cc over: the right object"
+	cp x.o before.o
+	echo '#define H 2' > h.h
+	"$KACHE" $cc -c x.c
+	ev=$(events)
+	is "$(count '^hit ')" 2 "$cc over: two of these were hits"
+	cmp -s other.o before.o; ok $? "$cc over: what was linked to the old one is as it was"
+	$cc -c x.c -o plain.o
+	cmp -s x.o plain.o; ok $? "$cc over: the newest is right"
+	echo spoilt > x.o
+	"$KACHE" $cc -c x.c
+	cmp -s x.o plain.o; ok $? "$cc over: what is written into an object does not reach the store"
+	(umask 077; "$KACHE" $cc -c x.c -o private.o)
+	is "$(stat -c %a private.o)" 600 "$cc over: the umask counts"
+	test x.o -nt x.c && test x.o -nt h.h; ok $? "$cc over: an object is newer than its sources"
+	mkfifo pipe
+	"$KACHE" $cc -c x.c -o pipe & pid=$!
+	cat pipe > got.o; wait $pid
+	test -p pipe; ok $? "$cc over: a pipe stays a pipe"
+	rm pipe
+	ln -s target.o link.o
+	"$KACHE" $cc -c x.c -o link.o; ok $? "$cc over: an object that is a link"
+}
+
+lists() {
+	cc_begin lists
+	mkdir out
+	cc_twice "-MD" -MD -c x.c
+	cc_twice "-MD -o" -MD -c x.c -o out/x.o
+	cc_twice "-MMD -o" -MMD -c x.c -o out/x.c.o
+	cc_is hit "-MD -MF" -MD -MF out/list -c x.c -o out/x.o
+	cc_is hit "-MD -MF, elsewhere" -MD -MF list -c x.c -o out/x.o
+	cc_twice "-MD -MT" -MD -MT 'a b' -c x.c -o out/x.o
+	cc_is miss "-MD -MT, another target" -MD -MT 'a c' -c x.c -o out/x.o
+	cc_is miss "-MD -MQ" -MD -MQ 'a$b' -c x.c -o out/x.o
+	cc_twice "-MD -MP" -MD -MP -c x.c -o out/x.o
+	cc_twice "-MMD -MP -MF -MT -MQ" -MMD -MP -MF deps -MT one -MQ 'two$' -c x.c -o out/x.o
+	cc_twice "-Wp,-MD" -Wp,-MD,out/.x.d -c x.c -o out/x.o
+	cc_twice "-Wp,-MMD" -Wp,-MMD,out/.x.d -c x.c -o out/x.o
+	cc_is miss "another object in the list" -MD -c x.c -o out/y.o
+	cc_is hit "-MD -o, again" -MD -c x.c -o out/x.o
+	cc_is hit "-MD -MT, another object" -MD -MT 'a b' -MF out/x.d -c x.c -o out/z.o
+	echo '#define H 2 /* the list stays the same */' > h.h
+	cc_is miss "a header has changed" -MD -c x.c -o out/x.o
+	mkdir inc
+	mv h.h inc
+	cc_is miss "a header has moved" -MD -Iinc -c x.c -o out/x.o
+	cc_is "passthrough dependency-flags" "-MF -" -MD -MF - -c x.c
+	cc_is "passthrough output-not-a-file" "-MF /dev/null" -MD -MF /dev/null -Iinc -c x.c
+	mkdir 'a dir'
+	mv inc/h.h 'a dir/h$.h'
+	printf '#include "h$.h"\nint f(void) { return H; }\n' > 'x y.c'
+	cc_twice "names that make has to be told with care" -MD '-Ia dir' -c 'x y.c' -o 'x y.o'
+	cc_is any "-MF without -MD" -MF list '-Ia dir' -c 'x y.c'
+	cc_is any "-S -MD" -S -MD '-Ia dir' -c 'x y.c'
+	cc_is any "-S -MD, again" -S -MD '-Ia dir' -c 'x y.c'
+}
+
+# The variables that ask for a list: it is appended to by each compile.
+variables() {
+	test $cc = gcc || return 0
+	cc_begin variables
+	cc_twice "not asked for" -c x.c
+	cc_plain="env DEPENDENCIES_OUTPUT=deps $cc" cc_kache="env DEPENDENCIES_OUTPUT=deps $KACHE $cc"
+	cc_is "uncached side-output" "DEPENDENCIES_OUTPUT" -c x.c
+	cc_is "uncached side-output" "DEPENDENCIES_OUTPUT, again" -c x.c
+	cc_plain="env SUNPRO_DEPENDENCIES=deps $cc" cc_kache="env SUNPRO_DEPENDENCIES=deps $KACHE $cc"
+	cc_is "uncached side-output" "SUNPRO_DEPENDENCIES" -c x.c
+	cc_plain='' cc_kache=''
+}
+
+beside() {
+	cc_begin beside
+	mkdir out a
+	cc_twice "--coverage" --coverage -frandom-seed=1 -c x.c -o out/x.o
+	test -f "$T/made.kache/out/x.gcno"; ok $? "$cc beside: with its .gcno"
+	cc_is miss "--coverage, another object" --coverage -frandom-seed=1 -c x.c -o out/y.o
+	cc_is miss "--coverage, elsewhere" --coverage -frandom-seed=1 -c x.c -o a/x.o
+	cc_is hit "--coverage, again" --coverage -frandom-seed=1 -c x.c -o out/x.o
+	cp x.c h.h a
+	cd a || exit 99
+	cc_is miss "--coverage in another directory" --coverage -frandom-seed=1 -c x.c -o x.o
+	cd .. || exit 99
+	cc_twice "-gsplit-dwarf" -g -gsplit-dwarf -c x.c -o out/x.o
+	test -f "$T/made.kache/out/x.dwo"; ok $? "$cc beside: with its .dwo"
+	cc_is miss "-gsplit-dwarf, another object" -g -gsplit-dwarf -c x.c -o out/y.o
+	echo '#define H 3' > h.h
+	cc_is miss "-gsplit-dwarf, a header has changed" -g -gsplit-dwarf -c x.c -o out/x.o
+	cc_is any "-fstack-usage" -fstack-usage -c x.c -o out/x.o
+	cc_is any "-fstack-usage, again" -fstack-usage -c x.c -o out/x.o
+	cc_twice "-flto" -O2 -flto -frandom-seed=1 -c x.c -o out/x.o
+	cc_is any "-frecord-gcc-switches" -frecord-gcc-switches -c x.c -o out/x.o
+	cc_is any "-frecord-gcc-switches, again" -frecord-gcc-switches -c x.c -o out/x.o
+	cc_is any "-frecord-gcc-switches, another object" -frecord-gcc-switches -c x.c -o out/y.o
+}
+
+profile() {
+	test $cc = gcc || return 0
+	cc_begin profile
+	printf 'int f(int n) { int s = 0; for (int i = 0; i < n; i++) s += i; return s; }\n' > x.c
+	printf 'int f(int); int main(int c, char **v) { return f(c * 1000) < 0; }\n' > m.c
+	cc_is any "-fprofile-use without a profile" -O2 -fprofile-use -c x.c -o x.o
+	$cc -O2 -fprofile-generate -c x.c -o x.o && $cc -fprofile-generate m.c x.o -o prog && ./prog
+	rm -f x.o m-prog.gcda prog-m.gcda prog
+	cc_twice "-fprofile-use" -O2 -fprofile-use -c x.c -o x.o
+	$cc -O2 -fprofile-generate -c x.c -o x.o && $cc -fprofile-generate m.c x.o -o prog && ./prog 1 2 3
+	rm -f x.o prog-m.gcda prog
+	cc_is miss "the profile has changed" -O2 -fprofile-use -c x.c -o x.o
+}
+
+cc_each places over lists variables beside profile
+finish

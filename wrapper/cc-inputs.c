@@ -1,0 +1,209 @@
+/* What a C compile depended on. The observer saw all of it: headers and where they were not, what the assembler included, the
+ * programs that ran and their libraries, the variables that were asked for. */
+#include "config.h"
+#include "wrapper/cc.h"
+
+#include "base/path.h"
+#include "wrapper/collect.h"
+#include "wrapper/inputs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Read by the C library to word a message, and by the compiler to shape it. They count where there is one. */
+static const char *const message_variables[] = {
+	"LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LANG", "LOCPATH", "NLSPATH", "OUTPUT_CHARSET", "TEXTDOMAINDIR",
+	"GCC_COLORS", "GCC_EXTRA_DIAGNOSTIC_OUTPUT", "GCC_URLS", "TERM_URLS",
+};
+
+/* Noise elsewhere, but a shell script may decide by them. */
+static const char *const script_variables[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
+
+/* Kernel files that change nothing in what is compiled. */
+static bool kernel_noise(const char *path)
+{
+	static const char *const dirs[] = {
+		"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/filesystems", "/sys/devices/system",
+		"/sys/fs/cgroup", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty", NULL
+	};
+
+	for (const char *const *d = dirs; *d; d++)
+		if (kache_path_below(path, *d, NULL))
+			return true;
+	return !strcmp(path, "/proc") || !strcmp(path, "/dev");
+}
+
+static bool kernel_file(const char *path)
+{
+	return kache_path_below(path, "/proc", NULL) || kache_path_below(path, "/sys", NULL) || kache_path_below(path, "/dev", NULL);
+}
+
+/* Everything that the C library or the loader reads for itself, and what the compiler's identity holds. A project may lie
+ * below /run or /dev/shm: what is there counts. */
+static bool no_input(const struct kache_collector *k, const char *path)
+{
+	if (kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
+	    kache_strs_has(&k->run->seen.writes, path))
+		return true;
+	return kache_collect_noise(path) && !kernel_file(path) && !kache_path_below(path, "/run", NULL);
+}
+
+static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
+{
+	for (size_t i = 0; i < paths->n; i++) {
+		const char *path = paths->v[i];
+
+		if (no_input(k, path))
+			continue;
+		if (kernel_file(path) && !kache_path_below(path, "/dev/shm", NULL))
+			return kache_collect_refuse(k, "special-file", path);
+		if (kache_ends(path, ".gch") || kache_ends(path, ".pch"))
+			return kache_collect_refuse(k, "precompiled-header", path);
+		if (kache_collect_file(k, path, false))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+/* Places where a new file would be taken for another one. */
+static int add_absent(struct kache_collector *k)
+{
+	const struct kache_strs *absent = &k->run->seen.absent;
+
+	for (size_t i = 0; i < absent->n; i++) {
+		KACHE_AUTO_FREE char *name = NULL;
+		const char *path = absent->v[i];
+		struct kache_hash h;
+
+		if (no_input(k, path))
+			continue;
+		name = kache_tokens_path(&k->c->tokens, path);
+		if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
+			return kache_collect_refuse(k, "input-unreadable", path);
+		if (h.b[0])	/* it came into being meanwhile */
+			return kache_collect_refuse(k, "input-changed", path);
+		kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
+	}
+	return KACHE_OK;
+}
+
+static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)
+{
+	for (size_t i = 0; i < paths->n; i++) {
+		KACHE_AUTO_FREE char *name = NULL;
+		const char *path = paths->v[i];
+		struct kache_stat st;
+
+		if (no_input(k, path) || kache_strs_has(&k->run->seen.reads, path))
+			continue;
+		/* What comes out of a pipe or a device nobody can look at twice. */
+		if (kind == KACHE_INPUT_PRESENT && !kache_stat(path, true, &st) && !S_ISREG(st.mode) && !S_ISDIR(st.mode))
+			return kache_collect_refuse(k, "special-file", path);
+		name = kache_tokens_path(&k->c->tokens, path);
+		if (kache_collect_now(k, kind, name))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+static int add_names(struct kache_collector *k, uint32_t kind, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (kache_collect_now(k, kind, names[i]))
+			return KACHE_E_INVALID;
+	return KACHE_OK;
+}
+
+static int add_environment(struct kache_collector *k)
+{
+	const struct kache_strs *env = &k->run->seen.env;
+
+	for (size_t i = 0; i < env->n; i++)
+		if (!kache_env_noise(env->v[i]) && kache_collect_now(k, KACHE_INPUT_ENV, env->v[i]))
+			return KACHE_E_INVALID;
+	if (!k->run->err.len && !k->run->out.len)
+		return KACHE_OK;
+	return add_names(k, KACHE_INPUT_ENV, message_variables, sizeof message_variables / sizeof *message_variables);
+}
+
+/* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
+ * a shell does not ask the C library for them. */
+static int add_programs(struct kache_collector *k)
+{
+	const struct kache_observed *seen = &k->run->seen;
+	KACHE_AUTO_FREE char *driver = kache_path_real(k->c->compiler.program);
+	bool strange = false;
+
+	for (size_t i = 0; i < seen->searched.n; i++)
+		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
+			return KACHE_E_INVALID;
+	for (size_t i = 0; i < seen->programs.n; i++) {
+		const char *path = seen->programs.v[i];
+		bool own = (driver && !strcmp(path, driver)) || kache_strs_has(&k->c->compiler.files, path);
+
+		for (size_t j = 0; j < k->c->compiler.files.n && !own; j++) {
+			KACHE_AUTO_FREE char *real = kache_path_real(k->c->compiler.files.v[j]);
+
+			own = real && !strcmp(real, path);
+		}
+		strange |= !own;
+	}
+	if (strange && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
+			add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))
+		return KACHE_E_INVALID;
+	return add_reads(k, &seen->programs);
+}
+
+/* Another cache or a distributor in the compiler's place reads other files than the compiler would have. */
+static bool compiler_ran(const struct kache_collector *k)
+{
+	const struct kache_strs *programs = &k->run->seen.programs;
+	bool clang = !strcmp(k->c->compiler.family, "clang"), assembler = !strcmp(k->c->cc.language, "assembler");
+
+	for (size_t i = 0; i < programs->n; i++) {
+		const char *base = kache_path_base(programs->v[i]);
+
+		if (clang ? strstr(base, "clang") != NULL
+			  : kache_starts(base, "cc1") || (assembler && kache_ends(base, "as")))
+			return true;
+	}
+	return false;
+}
+
+static int check_writes(struct kache_collector *k)
+{
+	const struct kache_strs *writes = &k->run->seen.writes;
+
+	for (size_t i = 0; i < writes->n; i++) {
+		struct kache_stat st;
+
+		if (kache_cc_is_output(k->c, writes->v[i]) || kache_collect_in_store(k, writes->v[i]) ||
+		    kernel_noise(writes->v[i]) || kache_stat(writes->v[i], false, &st))
+			continue;
+		return kache_collect_refuse(k, "side-output", writes->v[i]);
+	}
+	return KACHE_OK;
+}
+
+int kache_cc_collect(struct kache_collector *k)
+{
+	const struct kache_observed *seen = &k->run->seen;
+
+	if (!k->run->observed)
+		return kache_collect_refuse(k, "unobserved", NULL);
+	if (seen->blind)
+		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
+	if (seen->network)
+		return kache_collect_refuse(k, "network", NULL);
+	if (!compiler_ran(k))
+		return kache_collect_refuse(k, "compiler-did-not-run", NULL);
+	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
+	if (seen->calendar)
+		return kache_collect_refuse(k, "time-macro", NULL);
+	if (check_writes(k) || add_reads(k, &seen->reads) || add_absent(k) || add_programs(k) ||
+	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
+	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
+		return KACHE_E_INVALID;
+	return add_environment(k);
+}

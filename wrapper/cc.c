@@ -1,0 +1,306 @@
+/* C and C++ behind "kache cc …" or a link with a compiler's name: what is asked for, and what really runs. */
+#include "config.h"
+#include "wrapper/cc.h"
+
+#include "base/log.h"
+#include "base/path.h"
+#include "wrapper/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Raised whenever the meaning of keys, manifests or entries of C compiles changes. */
+#define KEY_RECIPE "c1"
+
+/* Compilers within compilers: scripts that find a link to kache again, which finds the script. */
+#define LEVEL "KACHE_LEVEL"
+enum { LEVEL_MAX = 8 };
+
+/* ---- which compiler ---- */
+
+bool kache_is_cc(const char *program)
+{
+	static const char *const names[] = { "cc", "c++", "gcc", "g++", "clang", "clang++" };
+	const char *base = kache_path_base(program), *dash;
+	size_t len = strlen(base);
+
+	while (len && (base[len - 1] == '.' || (base[len - 1] >= '0' && base[len - 1] <= '9')))
+		len--;
+	len = len && len < strlen(base) && base[len - 1] == '-' ? len - 1 : len;
+	for (dash = base + len; dash > base && dash[-1] != '-'; dash--)
+		;
+	len -= (size_t)(dash - base);
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strlen(names[i]) == len && !strncmp(names[i], dash, len))
+			return true;
+	return false;
+}
+
+/* A link to this program or to another kache, or a copy that is linked hard. */
+static bool is_kache(const char *path)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(path);
+	struct kache_stat self, other;
+
+	if (real && !strcmp(kache_path_base(real), "kache"))
+		return true;
+	return !kache_stat("/proc/self/exe", true, &self) && !kache_stat(path, true, &other) && self.dev == other.dev &&
+	       self.ino == other.ino;
+}
+
+char *kache_cc_find(const char *name)
+{
+	const char *path = getenv("PATH");
+	char *found = NULL;
+
+	if (!path)
+		path = "/usr/local/bin:/bin:/usr/bin";
+	if (strchr(name, '/')) {
+		if (!is_kache(name))
+			return kache_strdup(name);
+		name = kache_path_base(name);
+	}
+	for (const char *p = path; !found; p++) {
+		size_t len = strcspn(p, ":");
+		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
+
+		found = kache_path_search(name, dir);
+		if (found && is_kache(found)) {
+			free(found);
+			found = NULL;
+		}
+		p += len;
+		if (!*p)
+			break;
+	}
+	return found;
+}
+
+/* As the observer names it: without "." and "..", which lead elsewhere behind a link. */
+static char *full_name(const char *cwd, const char *program)
+{
+	char *text = kache_path_absolute(cwd, program);
+	struct kache_stat a, b;
+
+	if (!kache_stat(text, true, &a) && !kache_stat(program, true, &b) && a.dev == b.dev && a.ino == b.ino)
+		return text;
+	free(text);
+	text = kache_path_real(program);
+	return text ? text : kache_path_join(cwd, program);
+}
+
+/* ---- the key ---- */
+
+/* The directory as the compiler writes it into debug information: what PWD calls it, where that is true (libiberty's getpwd,
+ * LLVM's current_path). */
+static const char *named_cwd(const struct kache_call *c)
+{
+	const char *pwd = kache_env("PWD");
+	struct kache_stat named, real;
+
+	return pwd[0] == '/' && !kache_stat(pwd, true, &named) && !kache_stat(".", true, &real) && named.dev == real.dev &&
+	       named.ino == real.ino ? pwd : c->cwd;
+}
+
+static void invocation(struct kache_call *c)
+{
+	static const char *const loader[] = { "LD_LIBRARY_PATH", "LD_PRELOAD" };
+	const struct kache_cc_args *a = &c->cc;
+	char hex[KACHE_HEX_LEN + 1];
+	struct kache_hasher h;
+
+	kache_hasher_init(&h);
+	kache_key_text(c, &h, "recipe", KEY_RECIPE);
+	kache_key_text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
+	kache_buf_fmt(&c->describe, "version %s\n", c->compiler.version);
+	kache_key_text(c, &h, "driver", kache_path_base(c->argv[0]));
+	kache_key_text(c, &h, "cwd", named_cwd(c));
+	kache_key_text(c, &h, "source", a->source);
+	kache_key_text(c, &h, "language", a->language);
+	for (size_t i = 0; i < a->n_parts; i++)
+		kache_key_text(c, &h, a->parts[i].label, a->parts[i].value);
+	if (a->place || (a->depfile && !a->target_given))
+		kache_key_text(c, &h, "output", a->output);
+	if (a->place)
+		kache_key_text(c, &h, "depfile", a->depfile ? a->depfile : "");
+	if (a->native_cpu)
+		kache_key_cpu(c, &h);
+	for (size_t i = 0; i < sizeof loader / sizeof *loader; i++) {
+		KACHE_AUTO_FREE char *label = kache_asprintf("env %s", loader[i]);
+
+		if (getenv(loader[i]))
+			kache_key_text(c, &h, label, getenv(loader[i]));
+	}
+	kache_key_declared(c, &h);
+	kache_hasher_end(&h, &c->invocation);
+}
+
+/* ---- what is asked for ---- */
+
+static bool special(const char *value)
+{
+	return kache_starts(value, "/dev/") || kache_starts(value, "/proc/");
+}
+
+/* What can't be read twice, and outputs that can't be put in place by a rename. */
+static const char *unusual(const struct kache_call *c, const char **detail)
+{
+	const struct kache_cc_args *a = &c->cc;
+	const char *outputs[] = { a->output, a->depfile };
+	struct stat st;
+
+	*detail = a->source;
+	if (special(a->source) || stat(a->source, &st) || !S_ISREG(st.st_mode))
+		return "source-not-a-file";
+	for (size_t i = 0; i < a->n_parts; i++) {
+		*detail = a->parts[i].value;
+		if (special(a->parts[i].value))
+			return "special-file";
+	}
+	for (size_t i = 0; i < 2; i++) {
+		*detail = outputs[i];
+		if (outputs[i] && ((!lstat(outputs[i], &st) && !S_ISREG(st.st_mode)) || special(outputs[i])))
+			return "output-not-a-file";
+	}
+	return NULL;
+}
+
+/* The compiler itself would colour its messages here. Through our pipe it has to be told. */
+static bool coloured(const struct kache_call *c)
+{
+	const char *term = kache_env("TERM");
+
+	return !c->cc.colour_given && !c->cc.record && *term && strcmp(term, "dumb") && isatty(STDERR_FILENO);
+}
+
+static char *package(const struct kache_call *c)
+{
+	const char *name = kache_env("CARGO_PKG_NAME");
+	char *package = kache_strdup(*name ? name : c->unit);
+
+	for (char *p = package; *p; p++)
+		if (*p == '-')
+			*p = '_';
+	return package;
+}
+
+static const char *prepare(struct kache_call *c, char **argv, const char **detail, struct kache_error *err)
+{
+	const char *reason = kache_call_begin(c, argv, err);
+	KACHE_AUTO_FREE char *program = NULL;
+	int argc = 1;
+
+	*detail = NULL;
+	c->kind = "other";
+	if (reason)
+		return reason;
+	program = kache_cc_find(argv[0]);
+	if (!program)
+		return "no-compiler";
+	c->compiler.program = full_name(c->cwd, program);
+	while (argv[argc])
+		argc++;
+	kache_cc_args_parse(argc - 1, argv + 1, c->cwd, &c->cc);
+	c->query = c->cc.why != NULL;	/* nothing that a warning should be about */
+	if (kache_call_store(c, err))
+		return "store";
+	c->unit = kache_strdup(c->cc.source ? kache_path_base(c->cc.source) : kache_path_base(argv[0]));
+	c->package = package(c);
+	if (c->cc.why) {
+		*detail = c->cc.detail;
+		return c->cc.why;
+	}
+	c->kind = c->cc.assembly ? "assembly" : "object";
+	c->profile = kache_strdup("");
+	c->width = coloured(c);
+	reason = kache_call_bypassed(c, c->cc.source, &c->cc.argv, false, detail);
+	if (!reason)
+		reason = unusual(c, detail);
+	if (reason)
+		return reason;
+	if (kache_cc_compiler(c, err)) {
+		err->text[0] = '\0';	/* a driver that we do not know is no reason to worry */
+		*detail = kache_path_base(c->compiler.program);
+		return "unknown-compiler";
+	}
+	*detail = NULL;
+	invocation(c);
+	c->event.invocation = &c->invocation;
+	return NULL;
+}
+
+static bool serves(const struct kache_call *c, const struct kache_entry *e)
+{
+	return e->width == c->width || (!e->err_len && !e->out_len);
+}
+
+static void settle(const struct kache_call *c)
+{
+	kache_wait_for_tick(c->cc.source);
+}
+
+/* As asked, but for colours: the pipe between us and the compiler is no terminal. */
+static int command(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file, struct kache_error *err)
+{
+	(void)run;
+	(void)file;
+	(void)err;
+	kache_strs_add(argv, c->argv[0]);
+	if (c->width)
+		kache_strs_add(argv, "-fdiagnostics-color=always");
+	for (char **arg = c->argv + 1; *arg; arg++)
+		kache_strs_add(argv, *arg);
+	return KACHE_OK;
+}
+
+static void explain(const struct kache_call *c)
+{
+	printf("%-12s %s\n", "output", c->cc.output);
+	if (c->cc.depfile)
+		printf("%-12s %s\n", "dependencies", c->cc.depfile);
+}
+
+const struct kache_language kache_language_c = {
+	.prepare = prepare,
+	.serves = serves,
+	.settle = settle,
+	.command = command,
+	.collect = kache_cc_collect,
+	.outputs = kache_cc_outputs,
+	.place = kache_cc_place,
+	.role = kache_cc_role,
+	.may_link = NULL,	/* what make looks at has to be new, and what a compiler writes over nobody else's */
+	.explain = explain,
+};
+
+/* A script in the compiler's place may come back to us by way of PATH, for ever. */
+static void count_level(void)
+{
+	int level = (int)strtol(kache_env(LEVEL), NULL, 10);
+	KACHE_AUTO_FREE char *next = kache_asprintf("%d", level + 1);
+
+	if (level >= LEVEL_MAX) {
+		kache_error_log("the compiler that was found along PATH runs kache again, %d times by now", LEVEL_MAX);
+		_exit(1);
+	}
+	setenv(LEVEL, next, 1);
+}
+
+void kache_cc(char **argv, bool own)
+{
+	char *program = kache_cc_find(own ? kache_path_base(argv[0]) : argv[0]);
+	KACHE_AUTO_FREE char *plain = strchr(argv[0], '/') ? NULL : kache_path_search(argv[0], NULL);
+
+	if (!program) {
+		kache_error_log("%s: no such compiler along PATH", kache_path_base(argv[0]));
+		_exit(127);
+	}
+	count_level();
+	/* The word stays as it was written where it leads to that compiler by itself. */
+	if (own || (strchr(argv[0], '/') ? strcmp(argv[0], program) : !plain || strcmp(plain, program)))
+		argv[0] = program;
+	kache_serve(&kache_language_c, argv);
+}

@@ -1,0 +1,27 @@
+/* What is particular to C and C++: see struct kache_language. */
+#ifndef KACHE_WRAPPER_CC_H
+#define KACHE_WRAPPER_CC_H
+
+#include "wrapper/call.h"
+
+extern const struct kache_language kache_language_c;
+
+/* "cc", "x86_64-linux-gnu-gcc-12", "/usr/bin/clang++": whether it has the name of a C or C++ compiler. */
+bool kache_is_cc(const char *program);
+/* argv[0] is the compiler's name; own: it is that of this process, which was called through a link of that
+ * name. The compiler is then the next of its name along PATH. Never returns. */
+_Noreturn void kache_cc(char **argv, bool own);
+/* The compiler behind a name: never kache itself, whatever it is called. NULL if there is none. */
+char *kache_cc_find(const char *name);
+
+/* wrapper/cc-compiler.c: c->compiler of c->compiler.program, remembered by file identity. */
+int kache_cc_compiler(struct kache_call *c, struct kache_error *err);
+/* wrapper/cc-inputs.c and wrapper/cc-output.c */
+int kache_cc_collect(struct kache_collector *k);
+void kache_cc_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
+char *kache_cc_place(const struct kache_call *c, const char *name);
+uint32_t kache_cc_role(const struct kache_call *c, const char *name);
+/* Whether path, absolute, is one of the outputs, or lies where a file beside the object is kept with it. */
+bool kache_cc_is_output(const struct kache_call *c, const char *path);
+
+#endif
