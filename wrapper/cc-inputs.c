@@ -54,6 +54,9 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
 
+		/* Read, and then written over: what it was nobody can tell any more. */
+		if (kache_strs_has(&k->run->seen.writes, path) && !kernel_noise(path))
+			return kache_collect_refuse(k, "input-overwritten", path);
 		if (no_input(k, path))
 			continue;
 		if (kernel_file(path) && !kache_path_below(path, "/dev/shm", NULL))
