@@ -2,10 +2,14 @@
 #include "config.h"
 #include "wrapper/cc.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "observe/observe.h"
 #include "wrapper/run.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +55,8 @@ static bool is_kache(const char *path)
 	       self.ino == other.ino;
 }
 
-char *kache_cc_find(const char *name)
+/* The same, with the places where it was not, for who observes us; missed may be NULL. */
+static char *find(const char *name, struct kache_strs *missed)
 {
 	const char *path = getenv("PATH");
 	char *found = NULL;
@@ -68,6 +73,8 @@ char *kache_cc_find(const char *name)
 		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
 
 		found = kache_path_search(name, dir);
+		if (!found && missed)
+			kache_strs_take(missed, kache_path_join(dir, name));
 		if (found && is_kache(found)) {
 			free(found);
 			found = NULL;
@@ -77,6 +84,11 @@ char *kache_cc_find(const char *name)
 			break;
 	}
 	return found;
+}
+
+char *kache_cc_find(const char *name)
+{
+	return find(name, NULL);
 }
 
 /* As the observer names it: without "." and "..", which lead elsewhere behind a link. */
@@ -105,9 +117,32 @@ static const char *named_cwd(const struct kache_call *c)
 	       named.ino == real.ino ? pwd : c->cwd;
 }
 
+/* Whether the loader could take a library of the compiler's from these directories. Cargo sets LD_LIBRARY_PATH for each build
+ * script, and to other directories for each target directory: what is not there does not count. */
+static bool loads_from(const struct kache_call *c, const char *dirs)
+{
+	for (const char *p = dirs; ; p++) {
+		size_t len = strcspn(p, ":");
+		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
+		KACHE_AUTO_FREE char *variants = kache_path_join(dir, "glibc-hwcaps");
+
+		if (!access(variants, F_OK))
+			return true;
+		for (size_t i = 0; i < c->compiler.files.n; i++) {
+			const char *base = kache_path_base(c->compiler.files.v[i]);
+			KACHE_AUTO_FREE char *path = strstr(base, ".so") ? kache_path_join(dir, base) : NULL;
+
+			if (path && !access(path, F_OK))
+				return true;
+		}
+		p += len;
+		if (!*p)
+			return false;
+	}
+}
+
 static void invocation(struct kache_call *c)
 {
-	static const char *const loader[] = { "LD_LIBRARY_PATH", "LD_PRELOAD" };
 	const struct kache_cc_args *a = &c->cc;
 	char hex[KACHE_HEX_LEN + 1];
 	struct kache_hasher h;
@@ -128,12 +163,10 @@ static void invocation(struct kache_call *c)
 		kache_key_text(c, &h, "depfile", a->depfile ? a->depfile : "");
 	if (a->native_cpu)
 		kache_key_cpu(c, &h);
-	for (size_t i = 0; i < sizeof loader / sizeof *loader; i++) {
-		KACHE_AUTO_FREE char *label = kache_asprintf("env %s", loader[i]);
-
-		if (getenv(loader[i]))
-			kache_key_text(c, &h, label, getenv(loader[i]));
-	}
+	if (*kache_env("LD_PRELOAD"))
+		kache_key_text(c, &h, "env LD_PRELOAD", kache_env("LD_PRELOAD"));
+	if (*kache_env("LD_LIBRARY_PATH") && loads_from(c, kache_env("LD_LIBRARY_PATH")))
+		kache_key_text(c, &h, "env LD_LIBRARY_PATH", kache_env("LD_LIBRARY_PATH"));
 	kache_key_declared(c, &h);
 	kache_hasher_end(&h, &c->invocation);
 }
@@ -289,11 +322,48 @@ static void count_level(void)
 	setenv(LEVEL, next, 1);
 }
 
+/* A compiler that runs under our observer, rustc that links for one, or a script, has come upon a link to kache. The observer
+ * can't look into this program, which is static: it tells itself what it did, and makes way for the compiler. */
+_Noreturn static void step_aside(char **argv, const char *program, const struct kache_strs *missed)
+{
+	const char *log = kache_env(KACHE_OBSERVE_ENV);
+	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
+	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
+	int fd = kache_open(log, O_WRONLY | O_APPEND, 0);
+
+	kache_buf_fmt(&b, "B%s%c", self ? self : "/", '\0');
+	for (size_t i = 0; i < missed->n; i++) {
+		KACHE_AUTO_FREE char *full = kache_path_join(cwd ? cwd : "/", missed->v[i]);
+
+		kache_buf_fmt(&b, "A%s%c", full, '\0');
+	}
+	if (program) {
+		KACHE_AUTO_FREE char *full = kache_path_join(cwd ? cwd : "/", program);
+
+		kache_buf_fmt(&b, "X%s%c", full, '\0');
+	}
+	/* Half a log must not be used. */
+	if (fd < 0 || !self || !cwd || kache_write_all(fd, b.data, b.len))
+		unlink(log);
+	if (fd >= 0)
+		close(fd);
+	if (program) {
+		argv[0] = (char *)(uintptr_t)program;
+		execv(program, argv);
+	}
+	kache_error_log("%s: %s", kache_path_base(argv[0]), program ? strerror(errno) : "no such compiler along PATH");
+	_exit(127);
+}
+
 void kache_cc(char **argv, bool own)
 {
-	char *program = kache_cc_find(own ? kache_path_base(argv[0]) : argv[0]);
+	KACHE_AUTO_STRS struct kache_strs missed = { NULL, 0, 0 };
+	char *program = find(own ? kache_path_base(argv[0]) : argv[0], &missed);
 	KACHE_AUTO_FREE char *plain = strchr(argv[0], '/') ? NULL : kache_path_search(argv[0], NULL);
 
+	if (*kache_env(KACHE_OBSERVE_ENV))
+		step_aside(argv, program, &missed);
 	if (!program) {
 		kache_error_log("%s: no such compiler along PATH", kache_path_base(argv[0]));
 		_exit(127);

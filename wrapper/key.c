@@ -57,7 +57,7 @@ void kache_key_declared(struct kache_call *c, struct kache_hasher *h)
 
 void kache_key_cpu(struct kache_call *c, struct kache_hasher *h)
 {
-	static const char *const keys[] = { "model name", "flags", "Features", "CPU part", "cpu family", "model\t" };
+	static const char *const keys[] = { "model name", "flags", "Features", "CPU part", "cpu family", "model\t", "cache size" };
 	KACHE_AUTO_BUF struct kache_buf info = KACHE_BUF_INIT, cpu = KACHE_BUF_INIT;
 	bool known = !kache_file_read("/proc/cpuinfo", 4 << 20, &info) || info.len;
 

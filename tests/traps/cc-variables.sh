@@ -59,7 +59,12 @@ others() {
 	with GCC_EXEC_PREFIX="$W/"
 	cc_is any "GCC_EXEC_PREFIX" -c x.c
 	with LD_LIBRARY_PATH="$W"
-	cc_is miss "LD_LIBRARY_PATH" -c x.c
+	cc_is hit "LD_LIBRARY_PATH, and nothing is there" -c x.c
+	if test $cc = gcc; then
+		cp "$(ldd "$(gcc -print-prog-name=cc1)" | sed -n 's,.*=> \(/.*libgmp[^ ]*\) .*,\1,p')" "$W"
+		cc_is miss "LD_LIBRARY_PATH, and a library of the compiler's is there" -c x.c
+		rm "$W"/libgmp*
+	fi
 	with CCC_OVERRIDE_OPTIONS=+-DH=3
 	cc_is any "CCC_OVERRIDE_OPTIONS" -c x.c
 	cc_plain='' cc_kache=''
