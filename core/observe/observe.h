@@ -5,6 +5,7 @@
  * write(2) (several may share one), where type is
  *	B program   a process began (path of its executable)
  *	R path      regular file opened for reading, or loaded as a shared library
+ *	O path      opened for reading, and neither a file nor a directory: a pipe, a device
  *	S path      symbolic link whose target was asked for (readlink, realpath)
  *	W path      created, opened for writing, renamed, linked to, removed
  *	D path      directory made
@@ -36,6 +37,7 @@ struct kache_observed {
 	 * text where that names the same file, else through the file system. */
 	struct kache_strs reads, writes, absent, present, lists, env;
 	struct kache_strs links;	/* symbolic links asked for their target: count by target */
+	struct kache_strs others;	/* opened for reading, and neither file nor directory */
 	struct kache_strs programs;	/* began */
 	struct kache_strs execs;	/* started by path */
 	struct kache_strs searched;	/* started by name along PATH */
@@ -45,7 +47,7 @@ struct kache_observed {
 	char *blind_why;		/* the first reason; NULL unless blind */
 };
 /* Reads the log, soon after the run: paths are looked at to tell programs apart. What a run did to
- * its own work is left out: a look at a path (R, S, P, L) after its first W or D, likewise A, and
+ * its own work is left out: a look at a path (R, O, S, P, L) after its first W or D, likewise A, and
  * everything below a directory that the run made. `absent` keeps a path that was missed before it was
  * written. An empty log is blind.
  * 0; KACHE_E_IO (errno; ENOENT also when a process could not write its records); KACHE_E_TOOBIG;

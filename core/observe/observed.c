@@ -152,10 +152,10 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	const char *text = record + 1;
 	char type = record[0];
 
-	if (!type || !*text || (strchr("BRSWDAPLXF", type) && *text != '/'))
+	if (!type || !*text || (strchr("BROSWDAPLXF", type) && *text != '/'))
 		return KACHE_E_CORRUPT;
 	switch (type) {
-	case 'R': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L':
+	case 'R': case 'O': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L':
 		add_item(r, type, text, seq);
 		break;
 	case 'B': kache_strs_add(&o->programs, text); break;
@@ -215,8 +215,8 @@ static uint32_t earlier(uint32_t a, uint32_t b)
 /* Sorts the items into the lists, see the header for what is left out. */
 static void sort_out(struct reading *r, struct kache_observed *o)
 {
-	static const char kinds[] = "RSPLA";
-	struct kache_strs *lists[] = { &o->reads, &o->links, &o->present, &o->lists, &o->absent };
+	static const char kinds[] = "ROSPLA";
+	struct kache_strs *lists[] = { &o->reads, &o->others, &o->links, &o->present, &o->lists, &o->absent };
 	const char *made = NULL;	/* a directory that this run made, */
 	uint32_t made_at = NEVER;	/* and when */
 
@@ -235,7 +235,7 @@ static void sort_out(struct reading *r, struct kache_observed *o)
 		if (made && !kache_path_below(path, made, NULL))
 			made = NULL;
 		written = earlier(first['W'], first['D']);
-		used = earlier(earlier(first['R'], first['S']), earlier(first['P'], first['L']));
+		used = earlier(earlier(first['R'], first['S']), earlier(earlier(first['P'], first['O']), first['L']));
 		for (size_t k = 0; k < sizeof kinds - 1; k++) {
 			uint32_t at = first[(unsigned char)kinds[k]];
 
@@ -391,7 +391,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 
 void kache_observed_release(struct kache_observed *o)
 {
-	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links,
+	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
 				     &o->programs, &o->execs, &o->searched };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -286,7 +286,9 @@ static void note_read(int dirfd, const char *path, int fd)
 		return;
 	if (S_ISDIR(st.st_mode))
 		record[0] = 'L';
-	if ((S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) && is_new(record, len, true))
+	else if (!S_ISREG(st.st_mode))
+		record[0] = 'O';
+	if (is_new(record, len, true))
 		put(record, len + 1);
 }
 

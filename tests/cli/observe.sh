@@ -24,6 +24,7 @@ observe ./calls opens
 head -n 1 "$T/rec" > "$T/first"; is "$(cat "$T/first")" "B$PWD/calls" "a process begins with its name"
 for f in open open64 openat openat64 syscall fopen freopen rdwr; do has "R$PWD/r/$f"; done
 for f in open fopen; do has "A$PWD/a/$f"; done
+has O/dev/zero "what is neither file nor directory"
 for f in creat open fopen; do has "W$PWD/w/$f"; done
 has "W$PWD/r/rdwr"
 has "L$PWD/."

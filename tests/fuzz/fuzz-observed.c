@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz_accepted = !rc;
 	if (!rc) {
 		const struct kache_strs *const paths[] = {
-			&o.reads, &o.writes, &o.absent, &o.present, &o.lists, &o.links, &o.execs
+			&o.reads, &o.writes, &o.absent, &o.present, &o.lists, &o.links, &o.others, &o.execs
 		};
 
 		for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)

@@ -41,6 +41,7 @@ static void opens(void)
 	f = freopen("r/freopen", "r", f);
 	fclose(f);
 	close(open("a/open", O_RDONLY));
+	close(open("/dev/zero", O_RDONLY));
 	fopen("a/fopen", "r");
 	close(creat("w/creat", 0666));
 	close(open("w/open", O_WRONLY | O_CREAT, 0666));
