@@ -36,17 +36,16 @@ static bool kernel_noise(const char *path)
 
 static bool kernel_file(const char *path)
 {
-	return kache_path_below(path, "/proc", NULL) || kache_path_below(path, "/sys", NULL) || kache_path_below(path, "/dev", NULL);
+	return kache_path_below(path, "/proc", NULL) || kache_path_below(path, "/sys", NULL) ||
+	       (kache_path_below(path, "/dev", NULL) && !kache_path_below(path, "/dev/shm", NULL));
 }
 
-/* Everything that the C library or the loader reads for itself, and what the compiler's identity holds. A project may lie
- * below /run or /dev/shm: what is there counts. */
+/* What the compiler's identity holds, and what the run made itself. Files that the C library reads for itself are not seen,
+ * so whatever was seen counts, wherever it lies. */
 static bool no_input(const struct kache_collector *k, const char *path)
 {
-	if (kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
-	    kache_strs_has(&k->run->seen.writes, path))
-		return true;
-	return kache_collect_noise(path) && !kernel_file(path) && !kache_path_below(path, "/run", NULL);
+	return kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
+	       kache_strs_has(&k->run->seen.writes, path);
 }
 
 static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
@@ -57,15 +56,27 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 		/* Read, and then written over: what it was nobody can tell any more. */
 		if (kache_strs_has(&k->run->seen.writes, path) && !kernel_noise(path))
 			return kache_collect_refuse(k, "input-overwritten", path);
+		/* Of one's own process everybody reads something else. */
+		if (kernel_file(path) && (!kernel_noise(path) || kache_path_below(path, "/proc/self", NULL)))
+			return kache_collect_refuse(k, "special-file", path);
 		if (no_input(k, path))
 			continue;
-		if (kernel_file(path) && !kache_path_below(path, "/dev/shm", NULL))
-			return kache_collect_refuse(k, "special-file", path);
 		if (kache_ends(path, ".gch") || kache_ends(path, ".pch"))
 			return kache_collect_refuse(k, "precompiled-header", path);
 		if (kache_collect_file(k, path, false))
 			return KACHE_E_INVALID;
 	}
+	return KACHE_OK;
+}
+
+/* What comes out of a pipe or a device nobody can read twice. */
+static int check_others(struct kache_collector *k)
+{
+	const struct kache_strs *others = &k->run->seen.others;
+
+	for (size_t i = 0; i < others->n; i++)
+		if (!kernel_noise(others->v[i]) && !kache_strs_has(&k->run->seen.writes, others->v[i]))
+			return kache_collect_refuse(k, "special-file", others->v[i]);
 	return KACHE_OK;
 }
 
@@ -96,13 +107,9 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 	for (size_t i = 0; i < paths->n; i++) {
 		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
-		struct kache_stat st;
 
 		if (no_input(k, path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
-		/* What comes out of a pipe or a device nobody can look at twice. */
-		if (kind == KACHE_INPUT_PRESENT && !kache_stat(path, true, &st) && !S_ISREG(st.mode) && !S_ISDIR(st.mode))
-			return kache_collect_refuse(k, "special-file", path);
 		name = kache_tokens_path(&k->c->tokens, path);
 		if (kache_collect_now(k, kind, name))
 			return KACHE_E_INVALID;
@@ -204,7 +211,7 @@ int kache_cc_collect(struct kache_collector *k)
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)
 		return kache_collect_refuse(k, "time-macro", NULL);
-	if (check_writes(k) || add_reads(k, &seen->reads) || add_absent(k) || add_programs(k) ||
+	if (check_writes(k) || check_others(k) || add_reads(k, &seen->reads) || add_absent(k) || add_programs(k) ||
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;

@@ -14,6 +14,8 @@
 #define DEPFILE "depfile"
 #define BESIDE "beside."
 
+/* For comparing with what was seen. Where ".." lies behind a link this is another place, and what was written is then taken for a
+ * side output. */
 static char *object_dir(const struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *object = kache_path_absolute(c->cwd, c->cc.output);
@@ -57,14 +59,16 @@ void kache_cc_outputs(const struct kache_call *c, const struct kache_run *run, s
 	}
 }
 
+/* The kernel is to find the way, as for the compiler: ".." behind a link is not a matter of text. */
 char *kache_cc_place(const struct kache_call *c, const char *name)
 {
 	if (!strcmp(name, OBJECT))
-		return kache_path_absolute(c->cwd, c->cc.output);
+		return kache_path_join(c->cwd, c->cc.output);
 	if (!strcmp(name, DEPFILE))
-		return c->cc.depfile ? kache_path_absolute(c->cwd, c->cc.depfile) : NULL;
+		return c->cc.depfile ? kache_path_join(c->cwd, c->cc.depfile) : NULL;
 	if (kache_starts(name, BESIDE) && name[sizeof BESIDE - 1]) {
-		KACHE_AUTO_FREE char *dir = object_dir(c);
+		KACHE_AUTO_FREE char *object = kache_path_join(c->cwd, c->cc.output);
+		KACHE_AUTO_FREE char *dir = kache_path_dir(object);
 
 		return kache_path_join(dir, name + sizeof BESIDE - 1);
 	}

@@ -175,7 +175,7 @@ static void invocation(struct kache_call *c)
 
 static bool special(const char *value)
 {
-	return kache_starts(value, "/dev/") || kache_starts(value, "/proc/");
+	return (kache_starts(value, "/dev/") && !kache_starts(value, "/dev/shm/")) || kache_starts(value, "/proc/");
 }
 
 /* What can't be read twice, and outputs that can't be put in place by a rename. */

@@ -120,5 +120,29 @@ names() {
 	cc_is hit "and the first again" -c x.c
 }
 
-cc_each times epoch incbin assembler embed names
+# Files outside of any project, and those that are another one for everybody.
+strange() {
+	cc_begin strange
+	printf '#include "/proc/self/status.h"\n' > x.c
+	cc_is failed "a header that is not there" -c x.c
+	printf 'char x[] =\n#include "/proc/self/comm"\n;\n' > x.c
+	cc_is failed "one's own name" -c x.c
+	printf '__asm__(".incbin \\"/proc/self/cmdline\\"");\nint x;\n' > x.c
+	events > "$T/ignored"
+	"$KACHE" $cc -c x.c
+	like "$(events)" '^(uncached|failed) ' "$cc strange: one's own arguments"
+	rm -f x.o
+	mkfifo pipe
+	printf '#include "pipe"\nint y;\n' > x.c
+	(echo 'int p;' > pipe) &
+	"$KACHE" $cc -c x.c > "$T/ignored" 2>&1
+	like "$(events)" '^(uncached|failed) ' "$cc strange: a pipe"
+	cat pipe > "$T/ignored" & echo > pipe
+	wait
+	rm -f x.o pipe
+	echo "int z;" > x.c
+	cc_twice "-pipe" -pipe -c x.c
+}
+
+cc_each strange times epoch incbin assembler embed names
 finish

@@ -60,6 +60,10 @@ colours() {
 	grep -q "$(printf '\033')" "$T/colour.1"; ok $? "$cc colours: on a terminal"
 	cmp -s "$T/colour.1" "$T/colour.2"; ok $? "$cc colours: replayed"
 	grep -q "$(printf '\033')" "$T/grey"; test $? = 1; ok $? "$cc colours: not elsewhere"
+	$cc -g -O2 -Wall -c x.c -o plain.o 2> "$T/none"
+	on_terminal "$KACHE $cc -g -O2 -Wall -c x.c" > "$T/none"
+	cmp -s x.o plain.o; ok $? "$cc colours: are not in the object"
+	events > "$T/none"
 	"$KACHE" $cc -c x.c 2> "$T/none"
 	on_terminal "$KACHE $cc -c x.c" > "$T/none"
 	ev=$(events)

@@ -23,6 +23,29 @@ places() {
 	cc_is hit "the first again" -c x.c
 }
 
+# Where ".." lies behind a link, the text of a path leads elsewhere.
+behind_links() {
+	cc_begin behind_links
+	mkdir -p far/away
+	ln -s far/away near
+	cc_is miss "into the directory" -c x.c -o x.o
+	cc_is hit "behind a link" -c x.c -o near/x.o
+	cc_is hit "above what a link leads to" -c x.c -o near/../x.o
+	test -f "$T/made.kache/far/x.o"; ok $? "$cc behind_links: and nowhere else"
+	cc_is any "with a list" -MD -c x.c -o near/../x.o
+	cc_is any "with a list, again" -MD -c x.c -o near/../x.o
+	cc_is any "with a file beside it" --coverage -frandom-seed=1 -c x.c -o near/../x.o
+	cc_is any "with a file beside it, again" --coverage -frandom-seed=1 -c x.c -o near/../x.o
+	mkdir far/inc
+	mv h.h far/inc
+	echo '#define H 2' > h.h
+	cc_twice "a path of headers behind a link" -Inear/../inc -iquote near/../inc -c far/../x.c
+	echo '#define H 3' > far/inc/h.h
+	cc_is any "one of them has changed" -Inear/../inc -iquote near/../inc -c far/../x.c
+	rm h.h
+	cc_is miss "and the nearest is gone" -Inear/../inc -iquote near/../inc -c far/../x.c
+}
+
 # An old object may be linked to others, or be a link itself.
 over() {
 	cc_begin over
@@ -143,5 +166,5 @@ profile() {
 	cc_is miss "the profile has changed" -O2 -fprofile-use -c x.c -o x.o
 }
 
-cc_each places over lists variables beside profile
+cc_each places behind_links over lists variables beside profile
 finish
