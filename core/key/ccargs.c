@@ -43,7 +43,7 @@ static const char *const cached_languages[] = {
 	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", NULL
 };
 
-enum { EXPAND_DEPTH = 10, EXPAND_MAX = 1 << 20 };
+enum { EXPAND_DEPTH = 10, EXPAND_FILES = 100, EXPAND_MAX = 1 << 20 };
 
 /* While parsing. */
 struct state {
@@ -52,7 +52,7 @@ struct state {
 	bool compile;
 	bool deps;		/* a list is asked for: by -MD or -MF, by -Wp, */
 	bool named_deps, for_cpp_deps;
-	size_t sources;
+	size_t sources, files;
 	char *depfile, *source_language;
 };
 
@@ -117,8 +117,9 @@ static bool next_word(const char **at, const char *end, struct kache_buf *word)
 	return true;
 }
 
-static void expand(struct kache_cc_args *a, const char *arg, const char *cwd, int depth)
+static void expand(struct state *s, const char *arg, const char *cwd, int depth)
 {
+	struct kache_cc_args *a = s->a;
 	KACHE_AUTO_FREE char *path = arg[0] == '@' ? kache_path_join(cwd, arg + 1) : NULL;
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 	const char *p;
@@ -127,7 +128,9 @@ static void expand(struct kache_cc_args *a, const char *arg, const char *cwd, in
 		kache_strs_add(&a->argv, arg);
 		return;
 	}
-	if (depth == EXPAND_DEPTH || kache_file_read(path, EXPAND_MAX, &text)) {
+	if (a->why)	/* files that name each other end here */
+		return;
+	if (depth == EXPAND_DEPTH || ++s->files > EXPAND_FILES || kache_file_read(path, EXPAND_MAX, &text)) {
 		refuse(a, "response-file", arg);
 		return;
 	}
@@ -141,7 +144,7 @@ static void expand(struct kache_cc_args *a, const char *arg, const char *cwd, in
 			refuse(a, "response-file", arg);
 			return;
 		}
-		expand(a, word.data, cwd, depth + 1);
+		expand(s, word.data, cwd, depth + 1);
 	}
 }
 
@@ -390,6 +393,10 @@ static void conclude(struct state *s)
 		refuse(a, kache_ends(s->source_language, "-header") ? "precompiled-header" : "language", s->source_language);
 		return;
 	}
+	if (named && !*a->output) {
+		refuse(a, "output-not-a-file", NULL);
+		return;
+	}
 	a->language = kache_strdup(s->source_language);
 	if (!named)
 		a->output = with_end(a->source, true, a->assembly ? ".s" : ".o");
@@ -409,7 +416,7 @@ void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct ka
 
 	*out = (struct kache_cc_args){ 0 };
 	for (int i = 0; i < argc; i++)
-		expand(out, argv[i], cwd, 0);
+		expand(&s, argv[i], cwd, 0);
 	for (size_t i = 0; i < out->argv.n;)
 		i += argument(&s, i);
 	/* What is not a compile at all is called that, whatever else we do not know about it. */
