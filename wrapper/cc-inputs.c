@@ -7,6 +7,7 @@
 #include "wrapper/collect.h"
 #include "wrapper/inputs.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,26 +81,87 @@ static int check_others(struct kache_collector *k)
 	return KACHE_OK;
 }
 
+/* What is found along PATH is an input as a whole: the places that lack it say nothing more. */
+static bool searched(const struct kache_collector *k, const char *path)
+{
+	KACHE_AUTO_FREE char *dir = NULL;
+	const char *base = kache_path_base(path);
+	size_t len;
+
+	if (!kache_strs_has(&k->run->seen.searched, base))
+		return false;
+	dir = kache_path_dir(path);
+	len = strlen(dir);
+	for (const char *p = kache_env("PATH"); ; p++) {
+		size_t n = strcspn(p, ":");
+
+		if (n == len && !memcmp(p, dir, n))
+			return true;
+		p += n;
+		if (!*p)
+			return false;
+	}
+}
+
+/* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */
+static char *topmost_missing(const char *path)
+{
+	char *top = kache_strdup(path);
+	struct stat st;
+
+	for (;;) {
+		char *dir = kache_path_dir(top);
+
+		if (!strcmp(dir, "/") || !strcmp(dir, ".") || !stat(dir, &st) || errno != ENOENT) {
+			free(dir);
+			return top;
+		}
+		free(top);
+		top = dir;
+	}
+}
+
 /* Places where a new file would be taken for another one. */
 static int add_absent(struct kache_collector *k)
 {
 	const struct kache_strs *absent = &k->run->seen.absent;
 
 	for (size_t i = 0; i < absent->n; i++) {
-		KACHE_AUTO_FREE char *name = NULL;
-		const char *path = absent->v[i];
+		KACHE_AUTO_FREE char *top = NULL, *name = NULL;
 		struct kache_hash h;
 
-		if (no_input(k, path))
+		if (no_input(k, absent->v[i]) || searched(k, absent->v[i]))
 			continue;
-		name = kache_tokens_path(&k->c->tokens, path);
+		top = topmost_missing(absent->v[i]);
+		name = kache_tokens_path(&k->c->tokens, top);
 		if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
-			return kache_collect_refuse(k, "input-unreadable", path);
+			return kache_collect_refuse(k, "input-unreadable", top);
 		if (h.b[0])	/* it came into being meanwhile */
-			return kache_collect_refuse(k, "input-changed", path);
+			return kache_collect_refuse(k, "input-changed", top);
 		kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
 	}
 	return KACHE_OK;
+}
+
+/* Whether a file below this directory is an input: it could not be there without the directory. */
+static bool holds_input(const struct kache_collector *k, const char *dir)
+{
+	const struct kache_strs *reads = &k->run->seen.reads;
+	KACHE_AUTO_FREE char *prefix = kache_path_join(dir, "");
+	size_t from = 0, to = reads->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(reads->v[middle], prefix) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	for (; from < reads->n && kache_starts(reads->v[from], prefix); from++)
+		if (!no_input(k, reads->v[from]) || kache_strs_has(&k->c->compiler.files, reads->v[from]))
+			return true;
+	return false;
 }
 
 static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)
@@ -109,6 +171,8 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 		const char *path = paths->v[i];
 
 		if (no_input(k, path) || kache_strs_has(&k->run->seen.reads, path))
+			continue;
+		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
 		name = kache_tokens_path(&k->c->tokens, path);
 		if (kache_collect_now(k, kind, name))
@@ -137,32 +201,39 @@ static int add_environment(struct kache_collector *k)
 	return add_names(k, KACHE_INPUT_ENV, message_variables, sizeof message_variables / sizeof *message_variables);
 }
 
+/* Whether path, as the kernel names it, is one of those that the compiler's identity holds, by whatever name. */
+static bool of_compiler(const struct kache_collector *k, const char *path)
+{
+	const struct kache_strs *files = &k->c->compiler.files;
+
+	if (kache_strs_has(files, path))
+		return true;
+	for (size_t i = 0; i < files->n; i++) {
+		KACHE_AUTO_FREE char *real = kache_path_real(files->v[i]);
+
+		if (real && !strcmp(real, path))
+			return true;
+	}
+	return false;
+}
+
 /* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
  * a shell does not ask the C library for them. */
 static int add_programs(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
-	KACHE_AUTO_FREE char *driver = kache_path_real(k->c->compiler.program);
-	bool strange = false;
+	KACHE_AUTO_STRS struct kache_strs strange = { NULL, 0, 0 };
 
 	for (size_t i = 0; i < seen->searched.n; i++)
 		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
 			return KACHE_E_INVALID;
-	for (size_t i = 0; i < seen->programs.n; i++) {
-		const char *path = seen->programs.v[i];
-		bool own = (driver && !strcmp(path, driver)) || kache_strs_has(&k->c->compiler.files, path);
-
-		for (size_t j = 0; j < k->c->compiler.files.n && !own; j++) {
-			KACHE_AUTO_FREE char *real = kache_path_real(k->c->compiler.files.v[j]);
-
-			own = real && !strcmp(real, path);
-		}
-		strange |= !own;
-	}
-	if (strange && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
-			add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))
+	for (size_t i = 0; i < seen->programs.n; i++)
+		if (!of_compiler(k, seen->programs.v[i]))
+			kache_strs_add(&strange, seen->programs.v[i]);
+	if (strange.n && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
+			  add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))
 		return KACHE_E_INVALID;
-	return add_reads(k, &seen->programs);
+	return add_reads(k, &strange);
 }
 
 /* Another cache or a distributor in the compiler's place reads other files than the compiler would have. */

@@ -25,6 +25,9 @@ enum { LEVEL_MAX = 8 };
 
 /* ---- which compiler ---- */
 
+/* What kache_cc has found already; NULL for "kache explain". */
+static char *compiler;
+
 bool kache_is_cc(const char *program)
 {
 	static const char *const names[] = { "cc", "c++", "gcc", "g++", "clang", "clang++" };
@@ -55,8 +58,13 @@ static bool is_kache(const char *path)
 	       self.ino == other.ino;
 }
 
-/* The same, with the places where it was not, for who observes us; missed may be NULL. */
-static char *find(const char *name, struct kache_strs *missed)
+/* What came of a look for a compiler. */
+struct search {
+	struct kache_strs missed;	/* where it was not, for who observes us */
+	bool passed;			/* kache itself was on the way */
+};
+
+static char *find(const char *name, struct search *s)
 {
 	const char *path = getenv("PATH");
 	char *found = NULL;
@@ -66,6 +74,7 @@ static char *find(const char *name, struct kache_strs *missed)
 	if (strchr(name, '/')) {
 		if (!is_kache(name))
 			return kache_strdup(name);
+		s->passed = true;
 		name = kache_path_base(name);
 	}
 	for (const char *p = path; !found; p++) {
@@ -73,9 +82,10 @@ static char *find(const char *name, struct kache_strs *missed)
 		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
 
 		found = kache_path_search(name, dir);
-		if (!found && missed)
-			kache_strs_take(missed, kache_path_join(dir, name));
+		if (!found)
+			kache_strs_take(&s->missed, kache_path_join(dir, name));
 		if (found && is_kache(found)) {
+			s->passed = true;
 			free(found);
 			found = NULL;
 		}
@@ -88,7 +98,11 @@ static char *find(const char *name, struct kache_strs *missed)
 
 char *kache_cc_find(const char *name)
 {
-	return find(name, NULL);
+	struct search s = { 0 };
+	char *found = find(name, &s);
+
+	kache_strs_release(&s.missed);
+	return found;
 }
 
 /* As the observer names it: without "." and "..", which lead elsewhere behind a link. */
@@ -97,6 +111,8 @@ static char *full_name(const char *cwd, const char *program)
 	char *text = kache_path_absolute(cwd, program);
 	struct kache_stat a, b;
 
+	if (!strcmp(text, program))
+		return text;
 	if (!kache_stat(text, true, &a) && !kache_stat(program, true, &b) && a.dev == b.dev && a.ino == b.ino)
 		return text;
 	free(text);
@@ -230,7 +246,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 	c->kind = "other";
 	if (reason)
 		return reason;
-	program = kache_cc_find(argv[0]);
+	program = compiler ? kache_strdup(compiler) : kache_cc_find(argv[0]);
 	if (!program)
 		return "no-compiler";
 	c->compiler.program = full_name(c->cwd, program);
@@ -275,13 +291,14 @@ static void settle(const struct kache_call *c)
 	kache_wait_for_tick(c->cc.source);
 }
 
-/* As asked, but for colours: the pipe between us and the compiler is no terminal. */
+/* As asked, but for colours: the pipe between us and the compiler is no terminal. By its full name the compiler need not look
+ * for itself along PATH. */
 static int command(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file, struct kache_error *err)
 {
 	(void)run;
 	(void)file;
 	(void)err;
-	kache_strs_add(argv, c->argv[0]);
+	kache_strs_add(argv, c->compiler.program);
 	if (c->width)
 		kache_strs_add(argv, "-fdiagnostics-color=always");
 	for (char **arg = c->argv + 1; *arg; arg++)
@@ -358,19 +375,20 @@ _Noreturn static void step_aside(char **argv, const char *program, const struct 
 
 void kache_cc(char **argv, bool own)
 {
-	KACHE_AUTO_STRS struct kache_strs missed = { NULL, 0, 0 };
-	char *program = find(own ? kache_path_base(argv[0]) : argv[0], &missed);
-	KACHE_AUTO_FREE char *plain = strchr(argv[0], '/') ? NULL : kache_path_search(argv[0], NULL);
+	struct search s = { 0 };
+	char *program = find(own ? kache_path_base(argv[0]) : argv[0], &s);
 
 	if (*kache_env(KACHE_OBSERVE_ENV))
-		step_aside(argv, program, &missed);
+		step_aside(argv, program, &s.missed);
 	if (!program) {
 		kache_error_log("%s: no such compiler along PATH", kache_path_base(argv[0]));
 		_exit(127);
 	}
 	count_level();
 	/* The word stays as it was written where it leads to that compiler by itself. */
-	if (own || (strchr(argv[0], '/') ? strcmp(argv[0], program) : !plain || strcmp(plain, program)))
+	if (own || s.passed)
 		argv[0] = program;
+	kache_strs_release(&s.missed);
+	compiler = program;
 	kache_serve(&kache_language_c, argv);
 }
