@@ -128,6 +128,7 @@ static void test_key(void)
 	key_is("-Iinc -I inc -isystem sys -include x.h -c a.c", "-I|inc;-I|inc;-isystem|sys;-include|x.h;-c|");
 	key_is("-fPIC -fno-inline -fvisibility=hidden -c a.c", "-f|PIC;-f|no-inline;-f|visibility=hidden;-c|");
 	key_is("-ffile-prefix-map=/a=b -fdebug-prefix-map=/c=d -c a.c", "-f|file-prefix-map=/a=b;-f|debug-prefix-map=/c=d;-c|");
+	key_is("-fno-builtin-memcpy -ffixed-x18 -c a.c", "-fno-builtin-|memcpy;-ffixed-|x18;-c|");
 	key_is("-MD -MF where.d -MT t -MQ u -MP -c a.c", "-MD|;-MT|t;-MQ|u;-MP|;-c|");
 	key_is("-Wp,-D_FORTIFY_SOURCE=2 -Wa,--noexecstack -Wl,-z,now -c a.c",
 	       "-Wp,|-D_FORTIFY_SOURCE=2;-Wa,|--noexecstack;-Wl,|-z,now;-c|");
