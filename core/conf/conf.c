@@ -154,6 +154,15 @@ static int interpret(const struct kache_option *o, struct kache_setting *s, stru
 	return good ? KACHE_OK : bad_value(o, s, words, err);
 }
 
+/* The first of a list of paths that is none, or NULL. */
+static const char *not_a_path(const struct kache_option *o, const struct kache_setting *s)
+{
+	for (size_t i = 0; o->values && i < s->list.n; i++)
+		if (s->list.v[i][0] != '/')
+			return s->list.v[i];
+	return NULL;
+}
+
 static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char *value,
 			 struct kache_error *err)
 {
@@ -165,6 +174,9 @@ static int from_variable(struct kache_conf *c, enum kache_conf_id id, const char
 	s->from_env = true;
 	if (o->type == KACHE_OPT_LIST)
 		split(&s->list, value, strstr(o->env, "PATH") || strstr(o->env, "DIR") ? ':' : ',');
+	if (o->type == KACHE_OPT_LIST && not_a_path(o, s))
+		return kache_fail(err, KACHE_E_INVALID, "%s: %s holds '%s'; accepted are absolute paths", o->env, o->key,
+				  not_a_path(o, s));
 	return interpret(o, s, err);
 }
 
@@ -267,6 +279,16 @@ static bool type_fits(enum kache_opt_type want, const struct kache_toml *v)
 	}
 }
 
+/* A path of a list as that file means it: from where it lies. */
+static char *listed_path(const char *file, const char *text)
+{
+	KACHE_AUTO_FREE char *path = home_path(text), *dir = kache_path_dir(file), *real = NULL;
+
+	if (dir[0] != '/')
+		real = kache_path_real(dir);
+	return kache_path_absolute(real ? real : dir, path);
+}
+
 static int from_value(struct kache_conf_source *src, enum kache_conf_id id, const struct kache_toml *v)
 {
 	static const char *const wanted[] = {
@@ -299,7 +321,7 @@ static int from_value(struct kache_conf_source *src, enum kache_conf_id id, cons
 	s->line = v->line;
 	if (o->type == KACHE_OPT_LIST) {
 		for (const struct kache_toml *e = v->child; e; e = e->next)
-			kache_strs_take(&s->list, home_path(e->text));
+			kache_strs_take(&s->list, o->values ? listed_path(src->file, e->text) : home_path(e->text));
 		s->text = "";
 		return KACHE_OK;
 	}

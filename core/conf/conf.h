@@ -33,7 +33,8 @@ struct kache_option {			/* one row of the schema */
 	const char *env;		/* NULL: file only */
 	enum kache_opt_type type;
 	const char *def;		/* text form; NULL: unset */
-	const char *values;		/* "a|b|c" for KACHE_OPT_ENUM; "1..19" for _UINT and, in milliseconds, _MSEC */
+	const char *values;		/* "a|b|c" for KACHE_OPT_ENUM; "1..19" for _UINT and, in milliseconds, _MSEC;
+					 * "paths" for a _LIST of absolute paths, which a file may name from where it lies */
 	unsigned flags;
 	const char *help;		/* one sentence */
 };

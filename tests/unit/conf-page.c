@@ -32,6 +32,8 @@ static char *wanted(const struct kache_option *o)
 	if (o->env)
 		kache_buf_fmt(&b, "C<%s>", o->env);
 	kache_buf_fmt(&b, "\n\n%s", types[o->type]);
+	if (o->type == KACHE_OPT_LIST && o->values)
+		kache_buf_fmt(&b, " of %s", o->values);
 	if (o->type == KACHE_OPT_UINT)
 		kache_buf_str(&b, o->values);
 	for (const char *v = o->type == KACHE_OPT_ENUM ? o->values : ""; *v;) {

@@ -136,7 +136,27 @@ static void lists_and_pairs(void)
 	kache_conf_free(c);
 	unsetenv("KACHE_KEY_ENV");
 	unsetenv("KACHE_PLUGIN_PATH");
+	setenv("KACHE_BASE_DIR", "/a:b", 1);
+	refuses("KACHE_BASE_DIR: paths.base_dirs holds 'b'; accepted are absolute paths", "a relative one in a variable leads nowhere");
 	unsetenv("KACHE_BASE_DIR");
+}
+
+/* A file names its own place without knowing it. */
+static void paths_of_files(void)
+{
+	KACHE_AUTO_FREE char *here = kache_path_join(dir, "p"), *below = kache_path_join(dir, "p/build");
+	const struct kache_strs *list;
+	struct kache_conf *c;
+
+	put("p/.kache.toml", "[paths]\nbase_dirs = [\".\", \"build\", \"/x\"]\n");
+	c = load();
+	list = kache_conf_list(c, KACHE_CONF_BASE_DIRS);
+	is_int(list->n, 3, "three paths");
+	is_str(list->v[0], here, "where the file lies");
+	is_str(list->v[1], below, "below it");
+	is_str(list->v[2], "/x", "and elsewhere");
+	kache_conf_free(c);
+	drop("p/.kache.toml");
 }
 
 static void refusals(void)
@@ -426,6 +446,7 @@ int main(void)
 	defaults();
 	precedence();
 	lists_and_pairs();
+	paths_of_files();
 	refusals();
 	remotes_of_files();
 	remotes_of_variables();
