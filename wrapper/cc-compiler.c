@@ -49,6 +49,15 @@ static char *part(const char *driver, const char *name)
 	return *said ? kache_path_search(said, NULL) : NULL;
 }
 
+/* "#define NAME 12" */
+static long macro(const struct kache_buf *macros, const char *name)
+{
+	KACHE_AUTO_FREE char *define = kache_concat("#define ", name, " ", NULL);
+	const char *at = strstr(macros->data, define);
+
+	return at ? strtol(at + strlen(define), NULL, 10) : 0;
+}
+
 /* Asks the compiler, and hashes what it is made of. */
 static int examine(struct kache_call *c, struct kache_memo *m, struct kache_error *err)
 {
@@ -68,6 +77,9 @@ static int examine(struct kache_call *c, struct kache_memo *m, struct kache_erro
 		m->compiler.family = kache_strdup("gcc");
 	else
 		return kache_fail(err, KACHE_E_UNSUPPORTED, "%s is neither gcc nor clang", driver);
+	/* gcc has had it from 8 on; clang 14 is the oldest that was seen to give __builtin_FILE other names, too. */
+	m->compiler.maps = strcmp(m->compiler.family, "clang") ? macro(&macros, "__GNUC__") >= 8
+							       : macro(&macros, "__clang_major__") >= 14;
 	m->compiler.version = first_line(&version);
 	m->compiler.host = first_line(&machine);
 	kache_hasher_init(&h);
@@ -109,6 +121,7 @@ int kache_cc_compiler(struct kache_call *c, struct kache_error *err)
 		k->host = kache_strdup(m.compiler.host);
 		k->version = kache_strdup(m.compiler.version);
 		k->id = m.compiler.id;
+		k->maps = m.compiler.maps;
 		k->files = m.watched;
 		m.watched = (struct kache_strs){ NULL, 0, 0 };
 	}

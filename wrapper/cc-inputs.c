@@ -174,7 +174,9 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
-		name = kache_tokens_path(&k->c->tokens, path);
+		/* A link that is a base directory's name is not the directory that the token leads to. */
+		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
+										: kache_tokens_path(&k->c->tokens, path);
 		if (kache_collect_now(k, kind, name))
 			return KACHE_E_INVALID;
 	}
@@ -286,5 +288,5 @@ int kache_cc_collect(struct kache_collector *k)
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;
-	return add_environment(k);
+	return add_environment(k) ? KACHE_E_INVALID : kache_cc_collect_places(k);
 }

@@ -161,6 +161,9 @@ static void invocation(struct kache_call *c)
 {
 	const struct kache_cc_args *a = &c->cc;
 	char hex[KACHE_HEX_LEN + 1];
+	KACHE_AUTO_FREE char *cwd = kache_tokens_path(&c->tokens, named_cwd(c)), *source = kache_tokens_path(&c->tokens, a->source);
+	KACHE_AUTO_FREE char *output = kache_tokens_path(&c->tokens, a->output);
+	KACHE_AUTO_FREE char *depfile = kache_tokens_path(&c->tokens, a->depfile ? a->depfile : "");
 	struct kache_hasher h;
 
 	kache_hasher_init(&h);
@@ -168,15 +171,19 @@ static void invocation(struct kache_call *c)
 	kache_key_text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
 	kache_buf_fmt(&c->describe, "version %s\n", c->compiler.version);
 	kache_key_text(c, &h, "driver", kache_path_base(c->argv[0]));
-	kache_key_text(c, &h, "cwd", named_cwd(c));
-	kache_key_text(c, &h, "source", a->source);
+	kache_key_text(c, &h, "cwd", cwd);
+	kache_key_text(c, &h, "source", source);
 	kache_key_text(c, &h, "language", a->language);
-	for (size_t i = 0; i < a->n_parts; i++)
-		kache_key_text(c, &h, a->parts[i].label, a->parts[i].value);
+	for (size_t i = 0; i < a->n_parts; i++) {
+		KACHE_AUTO_FREE char *value = kache_cc_key_value(c, &a->parts[i]);
+
+		kache_key_text(c, &h, a->parts[i].label, value);
+	}
+	kache_cc_key_bases(c, &h);
 	if (a->place || (a->depfile && !a->target_given))
-		kache_key_text(c, &h, "output", a->output);
+		kache_key_text(c, &h, "output", output);
 	if (a->place)
-		kache_key_text(c, &h, "depfile", a->depfile ? a->depfile : "");
+		kache_key_text(c, &h, "depfile", depfile);
 	if (a->native_cpu)
 		kache_key_cpu(c, &h);
 	if (*kache_env("LD_PRELOAD"))
@@ -276,6 +283,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		return "unknown-compiler";
 	}
 	*detail = NULL;
+	kache_cc_bases(c);
 	invocation(c);
 	c->event.invocation = &c->invocation;
 	return NULL;
@@ -301,6 +309,7 @@ static int command(struct kache_call *c, struct kache_run *run, struct kache_str
 	kache_strs_add(argv, c->compiler.program);
 	if (c->width)
 		kache_strs_add(argv, "-fdiagnostics-color=always");
+	kache_cc_base_args(c, argv);
 	for (char **arg = c->argv + 1; *arg; arg++)
 		kache_strs_add(argv, *arg);
 	return KACHE_OK;

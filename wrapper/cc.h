@@ -16,6 +16,18 @@ char *kache_cc_find(const char *name);
 
 /* wrapper/cc-compiler.c: c->compiler of c->compiler.program, remembered by file identity. */
 int kache_cc_compiler(struct kache_call *c, struct kache_error *err);
+/* wrapper/cc-base.c: tokens for directories of this place, where this call has to do with any. */
+void kache_cc_bases(struct kache_call *c);
+/* Which there are: they decide on names in what comes out. */
+void kache_cc_key_bases(struct kache_call *c, struct kache_hasher *h);
+/* A component of the key as it counts: with tokens, where it only says where something is found. Fresh memory. */
+char *kache_cc_key_value(const struct kache_call *c, const struct kache_cc_part *part);
+/* Whether path is a base directory itself, by one of its names. */
+bool kache_cc_is_base(const struct kache_call *c, const char *path);
+/* What tells the compiler to write other names. */
+void kache_cc_base_args(const struct kache_call *c, struct kache_strs *argv);
+/* After all other inputs: where the result is for this place only, that is one, too. */
+int kache_cc_collect_places(struct kache_collector *k);
 /* wrapper/cc-inputs.c and wrapper/cc-output.c */
 int kache_cc_collect(struct kache_collector *k);
 void kache_cc_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);

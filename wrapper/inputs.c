@@ -113,6 +113,21 @@ static int link_now(struct kache_call *c, const char *path, struct kache_hash *o
 	return KACHE_OK;
 }
 
+/* By both its names: what was compiled here may hold either. */
+static int place_now(const char *path, struct kache_hash *out)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(path);
+	struct kache_hasher h;
+
+	if (!real)
+		return KACHE_E_NOENT;
+	kache_hasher_init(&h);
+	kache_hasher_str(&h, "path", path);
+	kache_hasher_str(&h, "real", real);
+	kache_hasher_end(&h, out);
+	return KACHE_OK;
+}
+
 static int path_now(struct kache_call *c, uint32_t kind, const char *path, struct kache_hash *out)
 {
 	struct stat st;
@@ -124,6 +139,8 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *path, struc
 		return list_now(path, out);
 	case KACHE_INPUT_LINK:
 		return link_now(c, path, out);
+	case KACHE_INPUT_PLACE:
+		return place_now(path, out);
 	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing */
 		zero(out);
 		if (!stat(path, &st))

@@ -67,7 +67,7 @@ static void refuse(struct kache_cc_args *a, const char *why, const char *detail)
 static void part(struct kache_cc_args *a, const char *label, const char *value)
 {
 	a->parts = kache_realloc(a->parts, a->n_parts + 1, sizeof *a->parts);
-	a->parts[a->n_parts++] = (struct kache_cc_part){ kache_strdup(label), kache_strdup(value) };
+	a->parts[a->n_parts++] = (struct kache_cc_part){ kache_strdup(label), kache_strdup(value), KACHE_CC_TEXT };
 }
 
 static void set(char **slot, const char *value)
@@ -243,6 +243,7 @@ static void for_as(struct state *s, const char *arg, const char *value)
 			known = kache_starts(w, *start) && w[strlen(*start)];
 		if (!known)
 			refuse(s->a, "assembler-flag", arg);
+		s->a->compressed |= kache_starts(w, "--compress");
 		p += len;
 		if (!*p)
 			break;
@@ -260,6 +261,9 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 		/* fall through */
 	case KACHE_CC_PLACE:
 		a->place = true;
+		break;
+	case KACHE_CC_COMPRESS:
+		a->compressed = true;
 		break;
 	case KACHE_CC_COLOUR:
 		a->colour_given = true;
@@ -299,10 +303,15 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 	case KACHE_CC_CODE:
 	case KACHE_CC_CPP:
 	case KACHE_CC_INPUT:
+	case KACHE_CC_MAP:
 	case KACHE_CC_LINK:
 		break;
 	}
 	part(a, f->text, value);
+	if (f->action == KACHE_CC_INPUT)
+		a->parts[a->n_parts - 1].kind = KACHE_CC_PATH;
+	else if (f->action == KACHE_CC_MAP)
+		a->parts[a->n_parts - 1].kind = KACHE_CC_PATH_MAP;
 }
 
 static const char *language_of(const char *path)

@@ -12,11 +12,13 @@ enum kache_cc_action {
 	KACHE_CC_CODE,		/* affects the output or the diagnostics */
 	KACHE_CC_CPP,		/* the preprocessor only */
 	KACHE_CC_INPUT,		/* names files or directories that are read: the observer tells what of them */
+	KACHE_CC_MAP,		/* gives other names to directories, in what comes out */
 	KACHE_CC_LINK,		/* the linker only; a compile may complain that it is not used */
 	KACHE_CC_COLOUR,	/* says whether diagnostics are coloured */
 	KACHE_CC_NATIVE,	/* asks the processor, where its value is "native" */
 	KACHE_CC_PLACE,		/* the name of the output reaches what is in it, or a file beside it */
 	KACHE_CC_RECORD,	/* likewise, and so does the whole command line */
+	KACHE_CC_COMPRESS,	/* what comes out is not to be read as it is */
 	KACHE_CC_OUTPUT,	/* -o */
 	KACHE_CC_DEPS,		/* -MD, -MMD */
 	KACHE_CC_DEPFILE,	/* -MF */
@@ -28,8 +30,14 @@ enum kache_cc_action {
 	KACHE_CC_REFUSE		/* can't be cached, by the name that the table gives */
 };
 
+enum kache_cc_value {
+	KACHE_CC_TEXT,
+	KACHE_CC_PATH,		/* a file or directory that is read: by what is in it, and by its name where that is looked for */
+	KACHE_CC_PATH_MAP	/* "OLD=NEW": names below OLD become such below NEW */
+};
 struct kache_cc_part {
 	char *label, *value;	/* "-I" "include" */
+	enum kache_cc_value kind;
 };
 
 struct kache_cc_args {
@@ -45,7 +53,7 @@ struct kache_cc_args {
 	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
 	bool colour_given;
 	bool native_cpu;
-	bool place, record;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD */
+	bool place, record, compressed;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD, KACHE_CC_COMPRESS */
 	struct kache_cc_part *parts;	/* of the key, in the order of the command line */
 	size_t n_parts;
 };

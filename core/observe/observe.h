@@ -41,6 +41,7 @@ struct kache_observed {
 	struct kache_strs programs;	/* began */
 	struct kache_strs execs;	/* started by path */
 	struct kache_strs searched;	/* started by name along PATH */
+	struct kache_strs climbs;	/* paths as they were given, each up to its last "..": "/a/b/../.." */
 	bool network;
 	bool calendar;			/* a time became a date: __DATE__ and its like are in what came out */
 	bool blind;			/* a program was started that did not report, or a '!' record */

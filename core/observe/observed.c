@@ -29,6 +29,7 @@ struct reading {
 	struct kache_strs started, failed;	/* X and F, then only X */
 	struct kache_strs named, unnamed;	/* x and f */
 	struct kache_strs from, to;		/* what paths up to their last ".." are, see dotdot */
+	struct kache_strs climbs;		/* all of `from` */
 };
 
 static void set_blind(struct kache_observed *o, const char *fmt, const char *what)
@@ -107,6 +108,7 @@ static const char *dotdot(struct reading *r, const char *path, size_t end)
 		kache_strs_take(&r->to, kache_asprintf("-%s", lexical));
 	}
 	kache_strs_add(&r->from, prefix);
+	kache_strs_add(&r->climbs, prefix);
 	return r->to.v[r->to.n - 1];
 }
 
@@ -357,7 +359,8 @@ static void find_blind_spots(struct kache_observed *o)
 
 static void release_reading(struct reading *r)
 {
-	struct kache_strs *all[] = { &r->owned, &r->started, &r->failed, &r->named, &r->unnamed, &r->from, &r->to };
+	struct kache_strs *all[] = { &r->owned, &r->started, &r->failed, &r->named, &r->unnamed, &r->from, &r->to,
+				     &r->climbs };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);
@@ -379,6 +382,9 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 		sort_out(&r, out);
 		unique(&out->env);
 		unique(&out->programs);
+		out->climbs = r.climbs;
+		r.climbs = (struct kache_strs){ NULL, 0, 0 };
+		unique(&out->climbs);
 		take_back(&r.started, &r.failed, &out->execs);
 		take_back(&r.named, &r.unnamed, &out->searched);
 		find_blind_spots(out);
@@ -392,7 +398,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 void kache_observed_release(struct kache_observed *o)
 {
 	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
-				     &o->programs, &o->execs, &o->searched };
+				     &o->programs, &o->execs, &o->searched, &o->climbs };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);

@@ -127,7 +127,7 @@ static void test_key(void)
 	key_is("-DA=1 -D B -c -O2 -Wall -std=c11 a.c", "-D|A=1;-D|B;-c|;-O|2;-W|all;-std=|c11");
 	key_is("-Iinc -I inc -isystem sys -include x.h -c a.c", "-I|inc;-I|inc;-isystem|sys;-include|x.h;-c|");
 	key_is("-fPIC -fno-inline -fvisibility=hidden -c a.c", "-f|PIC;-f|no-inline;-f|visibility=hidden;-c|");
-	key_is("-ffile-prefix-map=/a=b -fdebug-prefix-map=/c=d -c a.c", "-f|file-prefix-map=/a=b;-f|debug-prefix-map=/c=d;-c|");
+	key_is("-ffile-prefix-map=/a=b -fdebug-prefix-map=/c=d -c a.c", "-ffile-prefix-map=|/a=b;-fdebug-prefix-map=|/c=d;-c|");
 	key_is("-fno-builtin-memcpy -ffixed-x18 -c a.c", "-fno-builtin-|memcpy;-ffixed-|x18;-c|");
 	key_is("-MD -MF where.d -MT t -MQ u -MP -c a.c", "-MD|;-MT|t;-MQ|u;-MP|;-c|");
 	key_is("-Wp,-D_FORTIFY_SOURCE=2 -Wa,--noexecstack -Wl,-z,now -c a.c",
@@ -169,6 +169,16 @@ static void test_traits(void)
 	kache_cc_args_release(&a);
 	a = parse("-c a.c -frecord-gcc-switches");
 	ok(!a.why && a.place && a.record, "-frecord-gcc-switches writes the command line down");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c -g -gz");
+	ok(!a.why && a.compressed, "-gz compresses");
+	kache_cc_args_release(&a);
+	a = parse("-c a.c -Wa,--compress-debug-sections");
+	ok(!a.why && a.compressed, "so does the assembler");
+	kache_cc_args_release(&a);
+	a = parse("-Iinc -DX -ffile-prefix-map=a=b -c a.c");
+	ok(!a.compressed && a.parts[0].kind == KACHE_CC_PATH && a.parts[1].kind == KACHE_CC_TEXT && a.parts[2].kind == KACHE_CC_PATH_MAP,
+	   "paths, text, and maps of paths");
 	kache_cc_args_release(&a);
 	a = parse("-c a.c -MD -MT x");
 	ok(a.target_given, "-MT names the target");

@@ -88,6 +88,7 @@ static void test_paths(void)
 			"R/none/../h|R/..|R/...|", &o), 0, "untidy paths");
 	is_list(&o.reads, "/ /... /h /a/b /real/c /real/d /twin/k", "'..' by text, but not out of a link");
 	is_list(&o.absent, "/none /real/f /real/gone", "what was missing is the directory before '..'");
+	is_list(&o.climbs, "/.. /none/.. /link/.. /none/.. /real/gone/x/.. /real/sub/.. /twin/sub/..", "and each '..' as it was given");
 	kache_observed_release(&o);
 }
 
