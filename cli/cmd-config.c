@@ -518,21 +518,6 @@ static int target_of(const struct assignment *a, const char *cwd, char **file)
 	return KACHE_EXIT_OK;
 }
 
-/* Through a symbolic link, so that the link stays; with the mode that the file has. */
-static int replace(const char *file, const struct kache_buf *text, bool project)
-{
-	KACHE_AUTO_FREE char *real = kache_path_real(file);
-	const char *target = real ? real : file;
-	mode_t mode = project ? 0644 : 0600;
-	struct stat st;
-
-	if (!stat(target, &st))
-		mode = st.st_mode & 0777;
-	if (kache_file_replace(target, text->data, text->len, mode))
-		return kache_cli_fail("%s: %s", file, strerror(errno));
-	return KACHE_EXIT_OK;
-}
-
 static void note_override(const struct assignment *a, const char *file)
 {
 	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
@@ -574,7 +559,7 @@ static int assign(const struct assignment *a)
 	if (text.len > KACHE_CONF_FILE_MAX)
 		return kache_cli_fail("%s: would be larger than %d KiB; nothing was changed", file,
 				      KACHE_CONF_FILE_MAX >> 10);
-	status = replace(file, &text, a->project);
+	status = kache_cli_replace(file, &text, a->project ? 0644 : 0600);
 	if (!status)
 		note_override(a, file);
 	return status;

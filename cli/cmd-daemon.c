@@ -178,9 +178,7 @@ static int restart(const struct options *o)
 
 static int install(const struct options *o)
 {
-	/* kache-cli lies in libexec; the program of that name in PATH is the one to start. */
-	KACHE_AUTO_FREE char *program = kache_path_search("kache", NULL);
-	KACHE_AUTO_FREE char *full = program ? kache_path_real(program) : NULL;
+	KACHE_AUTO_FREE char *full = kache_cli_wrapper();
 
 	if (!full)
 		return kache_cli_fail("daemon install: kache is not in PATH");

@@ -18,6 +18,13 @@ char *kache_cli_daemon_program(void)
 	return kache_path_real(KACHE_LIBEXECDIR "/kache-daemon");
 }
 
+char *kache_cli_wrapper(void)
+{
+	KACHE_AUTO_FREE char *program = kache_path_search("kache", NULL);
+
+	return program ? kache_path_real(program) : NULL;
+}
+
 int kache_cli_daemon_open(const struct kache_conf *conf, bool start, struct kache_client *c, struct kache_error *err)
 {
 	static const char *files[3] = { KACHE_CONF_SYSTEM_FILE, NULL, NULL };

@@ -125,18 +125,35 @@ static void manager(bool install, const char *path)
 		       install ? "daemon-reload && systemctl --user enable" : "disable");
 }
 
+static void service_text(struct kache_buf *text, const char *program, const struct kache_conf *conf)
+{
+	const char *root = kache_conf_str(conf, KACHE_CONF_CACHE_DIR);
+
+	if (LAUNCHD)
+		launchd_agent(text, program, root);
+	else
+		systemd_unit(text, program, root);
+}
+
+bool kache_cli_service_is(const char *program, const struct kache_conf *conf)
+{
+	KACHE_AUTO_FREE char *path = service_file();
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT, there = KACHE_BUF_INIT;
+
+	if (!path || !program || kache_file_read(path, 1 << 20, &there))
+		return false;
+	service_text(&text, program, conf);
+	return text.len == there.len && !memcmp(text.data, there.data, text.len);
+}
+
 int kache_cli_service_install(const char *program, const struct kache_conf *conf)
 {
 	KACHE_AUTO_FREE char *path = service_file();
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
-	const char *root = kache_conf_str(conf, KACHE_CONF_CACHE_DIR);
 
 	if (!path)
 		return kache_cli_fail("daemon install: HOME is not set");
-	if (LAUNCHD)
-		launchd_agent(&text, program, root);
-	else
-		systemd_unit(&text, program, root);
+	service_text(&text, program, conf);
 	if (kache_file_replace(path, text.data, text.len, 0644))
 		return kache_cli_fail("daemon install: %s: %s", path, strerror(errno));
 	printf("%s written\n", path);

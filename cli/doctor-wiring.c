@@ -131,7 +131,7 @@ void kache_doctor_wrapper(struct kache_doctor *d)
 		tell_wiring(d, &w);
 	else
 		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "wrapper",
-				 "export RUSTC_WRAPPER=kache, or rustc-wrapper = \"kache\" below [build] in ~/.cargo/config.toml",
+				 "kache init; or export RUSTC_WRAPPER=kache, or rustc-wrapper = \"kache\" below [build] in ~/.cargo/config.toml",
 				 "cargo does not use kache by itself here");
 	free(w.program);
 	free(w.origin);

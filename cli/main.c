@@ -2,7 +2,9 @@
 #include "config.h"
 #include "cli/cmd.h"
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMAND(name) extern const struct kache_command kache_cmd_##name;
@@ -46,6 +49,19 @@ int kache_cli_usage(const struct kache_command *cmd, const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, " (see kache %s --help)\n", cmd->name);
 	return KACHE_EXIT_USAGE;
+}
+
+int kache_cli_replace(const char *file, const struct kache_buf *text, mode_t mode)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(file);
+	const char *target = real ? real : file;
+	struct stat st;
+
+	if (!stat(target, &st))
+		mode = st.st_mode & 0777;
+	if (kache_file_replace(target, text->data, text->len, mode))
+		return kache_cli_fail("%s: %s", file, strerror(errno));
+	return KACHE_EXIT_OK;
 }
 
 int kache_cli_print(const struct kache_buf *b)

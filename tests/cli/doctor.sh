@@ -16,7 +16,7 @@ like "$out" "^ok  cache directory  $KACHE_CACHE_DIR \(the first build makes it\)
 test ! -e "$KACHE_CACHE_DIR"; ok $? "is not made"
 like "$out" '^ok  configuration    loads$' "configuration"
 like "$out" "^ok  cargo            $T/bin/cargo$" "cargo"
-like "$out" "^--  wrapper          .*: export RUSTC_WRAPPER=kache" "no wrapper: what to do"
+like "$out" "^--  wrapper          .*: kache init; or export RUSTC_WRAPPER=kache" "no wrapper: what to do"
 like "$out" "^ok  clock" "clock"
 
 # Where cargo looks for its wrapper, in its order.
