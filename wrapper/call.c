@@ -37,7 +37,11 @@ const char *kache_call_begin(struct kache_call *c, char **argv, struct kache_err
 
 int kache_call_store(struct kache_call *c, struct kache_error *err)
 {
-	return kache_store_open(kache_conf_str(c->conf, KACHE_CONF_CACHE_DIR), true, &c->store, err);
+	int rc = kache_store_open(kache_conf_str(c->conf, KACHE_CONF_CACHE_DIR), true, &c->store, err);
+
+	if (!rc)
+		c->store->verify = kache_conf_bool(c->conf, KACHE_CONF_VERIFY);
+	return rc;
 }
 
 void kache_call_exec(struct kache_call *c)

@@ -15,13 +15,23 @@ static const struct timespec blob_times[2] = {
 	{ .tv_sec = KACHE_BLOB_TIME }, { .tv_sec = KACHE_BLOB_TIME },
 };
 
+static int check_content(const char *path, const struct kache_hash *hash)
+{
+	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY, 0);
+	struct kache_hash found;
+
+	if (fd < 0 || kache_hash_fd(fd, &found, NULL))
+		return KACHE_E_IO;
+	return kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
+}
+
 int kache_blob_check(struct kache_store *s, const char *path, int fd, const struct kache_stat *st,
 		     const struct kache_hash *hash, uint64_t size)
 {
 	int rc = KACHE_E_CORRUPT;
 
 	if (S_ISREG(st->mode) && st->size == size && st->mtime == KACHE_BLOB_TIME_NS)
-		rc = kache_map_blob(s, path, fd, st, hash);
+		rc = s->verify ? check_content(path, hash) : kache_map_blob(s, path, fd, st, hash);
 	if (rc == KACHE_E_CORRUPT && !s->readonly)
 		unlink(path);
 	return rc;

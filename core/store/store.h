@@ -23,6 +23,7 @@
 struct kache_store {
 	char *root;
 	bool readonly;		/* nothing can or may be written */
+	bool verify;		/* blobs are hashed each time, not taken for good by size and time */
 	_Atomic(struct kache_map *) map;	/* opened on first use; see store/map.h */
 };
 
