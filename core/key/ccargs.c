@@ -1,5 +1,6 @@
 #include "config.h"
 #include "key/ccargs.h"
+#include "key/ccparts.h"
 
 #include "base/buf.h"
 #include "base/file.h"
@@ -56,40 +57,7 @@ struct state {
 	char *depfile, *source_language;
 };
 
-static void refuse(struct kache_cc_args *a, const char *why, const char *detail)
-{
-	if (a->why)
-		return;
-	a->why = why;
-	a->detail = detail ? kache_strdup(detail) : NULL;
-}
-
-static void part(struct kache_cc_args *a, const char *label, const char *value)
-{
-	a->parts = kache_realloc(a->parts, a->n_parts + 1, sizeof *a->parts);
-	a->parts[a->n_parts++] = (struct kache_cc_part){ kache_strdup(label), kache_strdup(value), KACHE_CC_TEXT };
-}
-
-static void set(char **slot, const char *value)
-{
-	free(*slot);
-	*slot = kache_strdup(value);
-}
-
-static bool in_list(const char *const *list, const char *s)
-{
-	for (; *list; list++)
-		if (!strcmp(*list, s))
-			return true;
-	return false;
-}
-
 /* ---- response files ---- */
-
-static bool blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
-}
 
 /* One word of a response file as libiberty's and LLVM's readers take it: quotes of both kinds, and a
  * backslash takes the next character as it is. False at the end. */
@@ -373,14 +341,6 @@ static size_t argument(struct state *s, size_t i)
 	return 1;
 }
 
-/* "dir/name.c" with another end; without its directory where that is to be the current one. */
-static char *with_end(const char *path, bool here, const char *end)
-{
-	const char *base = kache_path_base(path), *dot = strrchr(base, '.'), *from = here ? base : path;
-
-	return kache_asprintf("%.*s%s", (int)((dot && dot != base ? dot : base + strlen(base)) - from), from, end);
-}
-
 static void conclude(struct state *s)
 {
 	struct kache_cc_args *a = s->a;
@@ -439,6 +399,27 @@ void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct ka
 	free(s.source_language);
 }
 
+void kache_cc_args_forwarded(const struct kache_strs *words, const char *cwd, struct kache_cc_args *out)
+{
+	KACHE_AUTO_FREE char **argv = kache_calloc(words->n + 2, sizeof *argv);
+	char compile[] = "-c", source_[] = "x.cc";
+	struct kache_cc_args a;
+
+	for (size_t i = 0; i < words->n; i++)
+		argv[i] = words->v[i];
+	argv[words->n] = compile;
+	argv[words->n + 1] = source_;
+	kache_cc_args_parse((int)words->n + 2, argv, cwd, &a);
+	if (a.why)
+		refuse(out, a.why, a.detail);
+	else if (strcmp(a.source, source_) || strcmp(a.language, "c++") || strcmp(a.output, "x.o") || a.depfile || a.assembly ||
+		 a.target_given || a.place)
+		refuse(out, "host-flag", words->n ? words->v[0] : NULL);
+	out->native_cpu |= a.native_cpu;
+	out->colour_given |= a.colour_given;
+	kache_cc_args_release(&a);
+}
+
 void kache_cc_args_release(struct kache_cc_args *a)
 {
 	for (size_t i = 0; i < a->n_parts; i++) {
@@ -451,6 +432,7 @@ void kache_cc_args_release(struct kache_cc_args *a)
 	free(a->language);
 	free(a->output);
 	free(a->depfile);
+	free(a->host);
 	kache_strs_release(&a->argv);
 	*a = (struct kache_cc_args){ 0 };
 }

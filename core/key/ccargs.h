@@ -49,6 +49,7 @@ struct kache_cc_args {
 	char *language;		/* of -x, or by the source's name: "c", "c++", "assembler" …; never NULL without why */
 	char *output;		/* as -o says, or the name that the compiler gives it */
 	char *depfile;		/* NULL: no list of dependencies is asked for */
+	char *host;		/* nvcc: the compiler that -ccbin names, or NULL */
 	bool assembly;		/* -S */
 	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
 	bool colour_given;
@@ -62,5 +63,8 @@ struct kache_cc_args {
  * be understood has a reason. */
 void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct kache_cc_args *out);
 void kache_cc_args_release(struct kache_cc_args *a);
+/* Words that another driver hands to gcc or clang as they are. Unless they do nothing but affect the object and the
+ * diagnostics, out gets the reason. */
+void kache_cc_args_forwarded(const struct kache_strs *words, const char *cwd, struct kache_cc_args *out);
 
 #endif
