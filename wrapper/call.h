@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 struct kache_compiler {
-	char *family;			/* "gcc", "clang"; "" for rustc */
+	char *family;			/* "gcc", "clang", of nvcc that of its host compiler; "" for rustc */
 	char *program;			/* what to run: rustup's proxy resolved */
 	char *sysroot, *host, *version;	/* version: the line of `rustc -V` */
 	struct kache_hash id;		/* of driver, LLVM and standard library, by content */
@@ -27,6 +27,7 @@ struct kache_compiler {
 };
 
 struct kache_language;
+struct kache_cc_driver;
 struct kache_call {
 	const struct kache_language *lang;
 	char **argv;			/* compiler, arguments…, NULL: as the caller wrote it */
@@ -52,7 +53,8 @@ struct kache_call {
 	struct kache_event event;
 	char *event_detail;
 
-	/* C and C++ only */
+	/* C, C++ and CUDA only */
+	const struct kache_cc_driver *driver;
 	struct kache_cc_args cc;
 	/* Rust only */
 	struct kache_rust_args args;

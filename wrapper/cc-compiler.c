@@ -19,7 +19,7 @@ static int add_file(struct kache_call *c, struct kache_memo *m, struct kache_has
 	return kache_memo_content(c->store, h, label, path);
 }
 
-static int add_program(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *label, const char *path)
+int kache_cc_add_program(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *label, const char *path)
 {
 	KACHE_AUTO_STRS struct kache_strs libraries = { NULL, 0, 0 };
 	int rc = add_file(c, m, h, label, path);
@@ -58,16 +58,14 @@ static long macro(const struct kache_buf *macros, const char *name)
 	return at ? strtol(at + strlen(define), NULL, 10) : 0;
 }
 
-/* Asks the compiler, and hashes what it is made of. */
-static int examine(struct kache_call *c, struct kache_memo *m, struct kache_error *err)
+int kache_cc_add_driver(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *driver,
+			struct kache_error *err)
 {
 	static const char *const parts[] = { "cc1", "cc1plus", "as" };
-	const char *driver = m->compiler.program;
 	const char *const ask_macros[] = { driver, "-dM", "-E", "-x", "c", "/dev/null", NULL };
 	const char *const ask_version[] = { driver, "--version", NULL };
 	const char *const ask_machine[] = { driver, "-dumpmachine", NULL };
 	KACHE_AUTO_BUF struct kache_buf macros = KACHE_BUF_INIT, version = KACHE_BUF_INIT, machine = KACHE_BUF_INIT;
-	struct kache_hasher h;
 
 	if (kache_memo_ask(ask_macros, &macros) || kache_memo_ask(ask_version, &version) || kache_memo_ask(ask_machine, &machine))
 		return kache_fail(err, KACHE_E_INVALID, "%s does not answer as a C compiler", driver);
@@ -82,23 +80,21 @@ static int examine(struct kache_call *c, struct kache_memo *m, struct kache_erro
 							       : macro(&macros, "__clang_major__") >= 14;
 	m->compiler.version = first_line(&version);
 	m->compiler.host = first_line(&machine);
-	kache_hasher_init(&h);
-	kache_hasher_field(&h, "macros", macros.data, macros.len);
-	kache_hasher_field(&h, "version", version.data, version.len);
-	kache_hasher_field(&h, "machine", machine.data, machine.len);
-	if (add_program(c, m, &h, "driver", driver))
+	kache_hasher_field(h, "macros", macros.data, macros.len);
+	kache_hasher_field(h, "version", version.data, version.len);
+	kache_hasher_field(h, "machine", machine.data, machine.len);
+	if (kache_cc_add_program(c, m, h, "driver", driver))
 		return kache_fail_errno(err, "compiler files of %s", driver);
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		KACHE_AUTO_FREE char *path = part(driver, parts[i]);
 
-		if (path && path[0] == '/' && add_program(c, m, &h, parts[i], path))
+		if (path && path[0] == '/' && kache_cc_add_program(c, m, h, parts[i], path))
 			return kache_fail_errno(err, "%s", path);
 	}
-	kache_hasher_end(&h, &m->compiler.id);
 	return KACHE_OK;
 }
 
-int kache_cc_compiler(struct kache_call *c, struct kache_error *err)
+int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, kache_cc_look *look, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = NULL;
 	struct kache_compiler *k = &c->compiler;
@@ -107,11 +103,15 @@ int kache_cc_compiler(struct kache_call *c, struct kache_error *err)
 	int rc = KACHE_OK;
 
 	kache_hasher_init(&h);
-	kache_hasher_str(&h, "c-compiler", k->program);
+	kache_hasher_str(&h, kind, k->program);
+	if (strcmp(host, k->program))
+		kache_hasher_str(&h, "host", host);
 	path = kache_memo_path(c->store, &h);
 	if (!kache_memo_read(path, &m)) {
 		m.compiler.program = kache_strdup(k->program);
-		rc = examine(c, &m, err);
+		kache_hasher_init(&h);
+		rc = look(c, &m, &h, host, err);
+		kache_hasher_end(&h, &m.compiler.id);
 		if (!rc)
 			kache_memo_write(c->store, path, &m);
 	}
@@ -127,4 +127,9 @@ int kache_cc_compiler(struct kache_call *c, struct kache_error *err)
 	}
 	kache_memo_release(&m);
 	return rc;
+}
+
+int kache_cc_compiler(struct kache_call *c, struct kache_error *err)
+{
+	return kache_cc_remember(c, "c-compiler", c->compiler.program, kache_cc_add_driver, err);
 }

@@ -43,8 +43,12 @@ static bool kernel_file(const char *path)
 
 /* What the compiler's identity holds, and what the run made itself. Files that the C library reads for itself are not seen,
  * so whatever was seen counts, wherever it lies. */
-static bool no_input(const struct kache_collector *k, const char *path)
+static bool no_input(const struct kache_collector *k, uint32_t kind, const char *path)
 {
+	const struct kache_cc_driver *d = k->c->driver;
+
+	if (d->temporary && d->temporary(k->c, kind, path))
+		return true;
 	return kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
 	       kache_strs_has(&k->run->seen.writes, path);
 }
@@ -60,7 +64,7 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 		/* Of one's own process everybody reads something else. */
 		if (kernel_file(path) && (!kernel_noise(path) || kache_path_below(path, "/proc/self", NULL)))
 			return kache_collect_refuse(k, "special-file", path);
-		if (no_input(k, path))
+		if (no_input(k, KACHE_INPUT_FILE, path))
 			continue;
 		if (kache_ends(path, ".gch") || kache_ends(path, ".pch"))
 			return kache_collect_refuse(k, "precompiled-header", path);
@@ -88,7 +92,7 @@ static bool searched(const struct kache_collector *k, const char *path)
 	const char *base = kache_path_base(path);
 	size_t len;
 
-	if (!kache_strs_has(&k->run->seen.searched, base))
+	if (k->c->driver->own_path || !kache_strs_has(&k->run->seen.searched, base))
 		return false;
 	dir = kache_path_dir(path);
 	len = strlen(dir);
@@ -130,7 +134,7 @@ static int add_absent(struct kache_collector *k)
 		KACHE_AUTO_FREE char *top = NULL, *name = NULL;
 		struct kache_hash h;
 
-		if (no_input(k, absent->v[i]) || searched(k, absent->v[i]))
+		if (no_input(k, KACHE_INPUT_ABSENT, absent->v[i]) || searched(k, absent->v[i]))
 			continue;
 		top = topmost_missing(absent->v[i]);
 		name = kache_tokens_path(&k->c->tokens, top);
@@ -159,7 +163,7 @@ static bool holds_input(const struct kache_collector *k, const char *dir)
 			to = middle;
 	}
 	for (; from < reads->n && kache_starts(reads->v[from], prefix); from++)
-		if (!no_input(k, reads->v[from]) || kache_strs_has(&k->c->compiler.files, reads->v[from]))
+		if (!no_input(k, KACHE_INPUT_FILE, reads->v[from]) || kache_strs_has(&k->c->compiler.files, reads->v[from]))
 			return true;
 	return false;
 }
@@ -170,7 +174,7 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
 
-		if (no_input(k, path) || kache_strs_has(&k->run->seen.reads, path))
+		if (no_input(k, kind, path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
@@ -219,27 +223,38 @@ static bool of_compiler(const struct kache_collector *k, const char *path)
 	return false;
 }
 
+/* A script has no record of its own program: its interpreter has. */
+static bool is_script(const struct kache_collector *k, const char *path)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(path);
+
+	return real && !of_compiler(k, real) && !kache_strs_has(&k->run->seen.programs, real);
+}
+
 /* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
- * a shell does not ask the C library for them. */
+ * a shell does not ask the C library for them. kache itself makes way for the next of its name, see cc.c. */
 static int add_programs(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
 	KACHE_AUTO_STRS struct kache_strs strange = { NULL, 0, 0 };
+	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
 
 	for (size_t i = 0; i < seen->searched.n; i++)
 		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
 			return KACHE_E_INVALID;
 	for (size_t i = 0; i < seen->programs.n; i++)
-		if (!of_compiler(k, seen->programs.v[i]))
+		if (!of_compiler(k, seen->programs.v[i]) && (!self || strcmp(self, seen->programs.v[i])))
 			kache_strs_add(&strange, seen->programs.v[i]);
+	for (size_t i = 0; i < seen->execs.n; i++)
+		if (is_script(k, seen->execs.v[i]))
+			kache_strs_add(&strange, seen->execs.v[i]);
 	if (strange.n && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
 			  add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))
 		return KACHE_E_INVALID;
 	return add_reads(k, &strange);
 }
 
-/* Another cache or a distributor in the compiler's place reads other files than the compiler would have. */
-static bool compiler_ran(const struct kache_collector *k)
+bool kache_cc_ran(const struct kache_collector *k)
 {
 	const struct kache_strs *programs = &k->run->seen.programs;
 	bool clang = !strcmp(k->c->compiler.family, "clang"), assembler = !strcmp(k->c->cc.language, "assembler");
@@ -279,8 +294,8 @@ int kache_cc_collect(struct kache_collector *k)
 		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
 	if (seen->network)
 		return kache_collect_refuse(k, "network", NULL);
-	if (!compiler_ran(k))
-		return kache_collect_refuse(k, "compiler-did-not-run", NULL);
+	if (k->c->driver->check(k))
+		return KACHE_E_INVALID;
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)
 		return kache_collect_refuse(k, "time-macro", NULL);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "observe/observe.h"
+#include "wrapper/collect.h"
 #include "wrapper/run.h"
 
 #include <errno.h>
@@ -28,9 +29,10 @@ enum { LEVEL_MAX = 8 };
 /* What kache_cc has found already; NULL for "kache explain". */
 static char *compiler;
 
-bool kache_is_cc(const char *program)
+/* Which of the names it is that the program has, but for a prefix and a version; NULL for none. */
+static const char *name_of(const char *program)
 {
-	static const char *const names[] = { "cc", "c++", "gcc", "g++", "clang", "clang++" };
+	static const char *const names[] = { "cc", "c++", "gcc", "g++", "clang", "clang++", "nvcc" };
 	const char *base = kache_path_base(program), *dash;
 	size_t len = strlen(base);
 
@@ -42,8 +44,13 @@ bool kache_is_cc(const char *program)
 	len -= (size_t)(dash - base);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (strlen(names[i]) == len && !strncmp(names[i], dash, len))
-			return true;
-	return false;
+			return names[i];
+	return NULL;
+}
+
+bool kache_is_cc(const char *program)
+{
+	return name_of(program) != NULL;
 }
 
 /* A link to this program or to another kache, or a copy that is linked hard. */
@@ -170,7 +177,7 @@ static void invocation(struct kache_call *c)
 	kache_key_text(c, &h, "recipe", KEY_RECIPE);
 	kache_key_text(c, &h, "compiler", kache_hash_hex(&c->compiler.id, hex));
 	kache_buf_fmt(&c->describe, "version %s\n", c->compiler.version);
-	kache_key_text(c, &h, "driver", kache_path_base(c->argv[0]));
+	kache_key_text(c, &h, "driver", c->driver->by_word ? c->argv[0] : kache_path_base(c->argv[0]));
 	kache_key_text(c, &h, "cwd", cwd);
 	kache_key_text(c, &h, "source", source);
 	kache_key_text(c, &h, "language", a->language);
@@ -186,6 +193,8 @@ static void invocation(struct kache_call *c)
 		kache_key_text(c, &h, "depfile", depfile);
 	if (a->native_cpu)
 		kache_key_cpu(c, &h);
+	if (c->driver->key)
+		c->driver->key(c, &h);
 	if (*kache_env("LD_PRELOAD"))
 		kache_key_text(c, &h, "env LD_PRELOAD", kache_env("LD_PRELOAD"));
 	if (*kache_env("LD_LIBRARY_PATH") && loads_from(c, kache_env("LD_LIBRARY_PATH")))
@@ -229,7 +238,7 @@ static bool coloured(const struct kache_call *c)
 {
 	const char *term = kache_env("TERM");
 
-	return !c->cc.colour_given && !c->cc.record && *term && strcmp(term, "dumb") && isatty(STDERR_FILENO);
+	return c->driver->colours && !c->cc.colour_given && !c->cc.record && *term && strcmp(term, "dumb") && isatty(STDERR_FILENO);
 }
 
 static char *package(const struct kache_call *c)
@@ -243,14 +252,33 @@ static char *package(const struct kache_call *c)
 	return package;
 }
 
+static void parse(struct kache_call *c, int argc, char *const *argv)
+{
+	kache_cc_args_parse(argc, argv, c->cwd, &c->cc);
+}
+
+static int check(struct kache_collector *k)
+{
+	return kache_cc_ran(k) ? KACHE_OK : kache_collect_refuse(k, "compiler-did-not-run", NULL);
+}
+
+static const struct kache_cc_driver gcc_or_clang = {
+	.colours = true,
+	.parse = parse,
+	.identify = kache_cc_compiler,
+	.check = check,
+};
+
 static const char *prepare(struct kache_call *c, char **argv, const char **detail, struct kache_error *err)
 {
+	const char *name = name_of(argv[0]);
 	const char *reason = kache_call_begin(c, argv, err);
 	KACHE_AUTO_FREE char *program = NULL;
 	int argc = 1;
 
 	*detail = NULL;
 	c->kind = "other";
+	c->driver = name && !strcmp(name, "nvcc") ? &kache_cc_nvcc : &gcc_or_clang;
 	if (reason)
 		return reason;
 	program = compiler ? kache_strdup(compiler) : kache_cc_find(argv[0]);
@@ -259,7 +287,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 	c->compiler.program = full_name(c->cwd, program);
 	while (argv[argc])
 		argc++;
-	kache_cc_args_parse(argc - 1, argv + 1, c->cwd, &c->cc);
+	c->driver->parse(c, argc - 1, argv + 1);
 	c->query = c->cc.why != NULL;	/* nothing that a warning should be about */
 	if (kache_call_store(c, err))
 		return "store";
@@ -277,7 +305,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		reason = unusual(c, detail);
 	if (reason)
 		return reason;
-	if (kache_cc_compiler(c, err)) {
+	if (c->driver->identify(c, err)) {
 		err->text[0] = '\0';	/* a driver that we do not know is no reason to worry */
 		*detail = kache_path_base(c->compiler.program);
 		return "unknown-compiler";
@@ -299,14 +327,14 @@ static void settle(const struct kache_call *c)
 	kache_wait_for_tick(c->cc.source);
 }
 
-/* As asked, but for colours: the pipe between us and the compiler is no terminal. By its full name the compiler need not look
+/* As asked, but for colours: the pipe between us and the compiler is no terminal. By its full name gcc need not look
  * for itself along PATH. */
 static int command(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file, struct kache_error *err)
 {
 	(void)run;
 	(void)file;
 	(void)err;
-	kache_strs_add(argv, c->compiler.program);
+	kache_strs_add(argv, c->driver->by_word ? c->argv[0] : c->compiler.program);
 	if (c->width)
 		kache_strs_add(argv, "-fdiagnostics-color=always");
 	kache_cc_base_args(c, argv);

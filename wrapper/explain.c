@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const char usage[] =
-	"usage: kache explain [--json] -- rustc|cc ARGUMENT…\n"
+	"usage: kache explain [--json] -- rustc|cc|nvcc ARGUMENT…\n"
 	"\n"
 	"Shows how one call of the compiler would be keyed and treated: whether it can be cached, every\n"
 	"component of its invocation key, what the compiler would be told to remap, and whether it would hit\n"

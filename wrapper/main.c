@@ -56,8 +56,6 @@ int main(int argc, char **argv)
 		kache_oom_handler = out_of_memory;
 		kache_cc(argv + 1, false);
 	}
-	if (!strcmp(kache_path_base(argv[1]), "nvcc"))
-		kache_uncached(argv + 1, "nvcc");
 	if (!strcmp(argv[1], "explain"))
 		return kache_explain(argc - 1, argv + 1);
 	/* A driver that we do not know (miri, a wrapper's wrapper): a path, where a command is a word. */
