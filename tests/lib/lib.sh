@@ -22,7 +22,7 @@ trap 'exit 130' INT TERM
 
 # Nothing of the user's settings reaches a test.
 for tap_v in $(env | sed -n 's/^\(KACHE_[A-Z_]*\)=.*/\1/p'); do
-	test "$tap_v" = KACHE_TEST_KEEP || unset "$tap_v"
+	case $tap_v in KACHE_TEST_*) ;; *) unset "$tap_v" ;; esac
 done
 unset RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_DIR CARGO_INCREMENTAL
 # A job server that this make does not share with us makes rustc complain.
