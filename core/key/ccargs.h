@@ -25,6 +25,12 @@ enum kache_cc_action {
 	KACHE_CC_MODE,		/* -c, -S */
 	KACHE_CC_FOR_CPP,	/* -Wp, */
 	KACHE_CC_FOR_AS,	/* -Wa, */
+	KACHE_CC_TO_CPP,	/* -Xpreprocessor */
+	KACHE_CC_TO_AS,		/* -Xassembler */
+	KACHE_CC_TO_CLANG,	/* -Xclang: what its front end gets, a word at a time */
+	KACHE_CC_TO_LLVM,	/* -mllvm */
+	KACHE_CC_EMIT_PCH,	/* -emit-pch of clang's front end */
+	KACHE_CC_NO_TIMES,	/* -fno-pch-timestamp, likewise */
 	KACHE_CC_REFUSE		/* can't be cached, by the name that the table gives */
 };
 
@@ -42,6 +48,8 @@ struct kache_cc_args {
 	char *output;		/* as -o says, or the name that the compiler gives it */
 	char *depfile;		/* NULL: no list of dependencies is asked for */
 	bool assembly;		/* -S */
+	bool header;		/* a header is precompiled: its name or -x says so, and there need not be a -c */
+	bool no_pch_times;	/* clang is not to go by the times of headers */
 	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
 	bool colour_given;
 	bool native_cpu;

@@ -19,7 +19,9 @@ enum kache_input_kind {
 	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: first byte is 'f' or 'd' */
 	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
 	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
-	KACHE_INPUT_LINK = 9		/* name: token path of a symbolic link; hash: of its target */
+	KACHE_INPUT_LINK = 9,		/* name: token path of a symbolic link; hash: of its target */
+	KACHE_INPUT_TIME = 10,		/* name: token path of a file; hash: of the second that it was last changed in */
+	KACHE_INPUT_ORDER = 11		/* name: token path of a directory; hash: of its names as they come */
 };
 
 struct kache_input {

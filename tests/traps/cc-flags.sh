@@ -107,13 +107,28 @@ named() {
 	is "$(events)" "passthrough other - standard-input -" "$cc named: standard input"
 	test -s x.o; ok $? "$cc named: and is compiled"
 	rm x.o
-	echo 'int f(void);' > h.h
-	"$KACHE" $cc -x c-header -c h.h -o h.h.gch
-	is "$(events)" "passthrough other h.h precompiled-header c-header" "$cc named: making a precompiled header"
-	printf '#include "h.h"\nint f(void) { return 1; }\n' > x.c
-	sleep 0.02
-	cc_is any "beside a precompiled header" -c x.c
-	test $cc = clang || like "$ev" precompiled-header "$cc named: which is not cached"
+}
+
+# Words for clang's front end, for LLVM, for the preprocessor and the assembler.
+handed_on() {
+	cc_begin handed_on
+	cc_twice "-Xassembler" -Xassembler --noexecstack -c x.c
+	cc_is any "-Xassembler, another word" -Xassembler --execstack -c x.c
+	cc_twice "-Xpreprocessor" -Xpreprocessor -DH2=2 -c x.c
+	cc_is miss "-Xpreprocessor, another word" -Xpreprocessor -DH2=3 -c x.c
+	test $cc = clang || return 0
+	printf 'int g(int *a, int n) { int s = 0; for (int i = 0; i < n; i++) s += a[i]; return s; }\n' > x.c
+	cc_twice "-Xclang -target-feature" -O2 -Xclang -target-feature -Xclang +avx2 -c x.c
+	cc_is miss "-Xclang -target-feature, another one" -O2 -Xclang -target-feature -Xclang -sse4.1 -c x.c
+	cc_twice "-Xclang -include" -Xclang -include -Xclang h.h -c x.c
+	echo '#define H 2' > h.h
+	cc_is miss "-Xclang -include of what has changed" -Xclang -include -Xclang h.h -c x.c
+	cc_twice "-Xclang -disable-llvm-passes" -O2 -Xclang -disable-llvm-passes -c x.c
+	cc_twice "-mllvm" -O2 -mllvm -force-vector-width=8 -c x.c
+	cc_is miss "-mllvm, another word" -O2 -mllvm -force-vector-width=2 -c x.c
+	cc_is "passthrough mllvm" "-mllvm -stats" -O2 -mllvm -stats -c x.c
+	cc_is "passthrough xclang" "-Xclang -load" -Xclang -load -Xclang ./none.so -c x.c
+	cc_is "passthrough xclang" "-Xclang -include of nothing" -c x.c -Xclang -include
 }
 
 # The sanitizer's list of what to ignore.
@@ -127,5 +142,5 @@ ignorelist() {
 	cc_is miss "which has changed" -fsanitize=undefined -fsanitize-ignorelist=list -c x.c
 }
 
-cc_each defines code debug maps languages named ignorelist
+cc_each defines code debug maps languages named handed_on ignorelist
 finish
