@@ -170,6 +170,8 @@ static void invocation(struct kache_call *c)
 	kache_key_text(c, &h, "driver", kache_path_base(c->argv[0]));
 	kache_key_text(c, &h, "cwd", named_cwd(c));
 	kache_key_text(c, &h, "source", a->source);
+	if (c->input.data)
+		kache_key_digest(c, &h, "stdin", c->input.data, c->input.len);
 	kache_key_text(c, &h, "language", a->language);
 	for (size_t i = 0; i < a->n_parts; i++)
 		kache_key_text(c, &h, a->parts[i].label, a->parts[i].value);
@@ -194,6 +196,11 @@ static bool special(const char *value)
 	return (kache_starts(value, "/dev/") && !kache_starts(value, "/dev/shm/")) || kache_starts(value, "/proc/");
 }
 
+static bool from_stdin(const struct kache_call *c)
+{
+	return !strcmp(c->cc.source, "-");
+}
+
 /* What can't be read twice, and outputs that can't be put in place by a rename. */
 static const char *unusual(const struct kache_call *c, const char **detail)
 {
@@ -202,7 +209,7 @@ static const char *unusual(const struct kache_call *c, const char **detail)
 	struct stat st;
 
 	*detail = a->source;
-	if (special(a->source) || stat(a->source, &st) || !S_ISREG(st.st_mode))
+	if (!from_stdin(c) && (special(a->source) || stat(a->source, &st) || !S_ISREG(st.st_mode)))
 		return "source-not-a-file";
 	for (size_t i = 0; i < a->n_parts; i++) {
 		*detail = a->parts[i].value;
@@ -276,6 +283,8 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		return "unknown-compiler";
 	}
 	*detail = NULL;
+	if (from_stdin(c) && !kache_call_read_input(c))
+		return "standard-input";
 	invocation(c);
 	c->event.invocation = &c->invocation;
 	return NULL;

@@ -465,7 +465,7 @@ static void conclude(struct state *s)
 		refuse(a, "several-sources", NULL);
 	if (a->why)
 		return;
-	if (!strcmp(a->source, "-")) {
+	if (a->header && !strcmp(a->source, "-")) {
 		refuse(a, "standard-input", NULL);
 		return;
 	}

@@ -87,6 +87,12 @@ languages() {
 	cc_plain='' cc_kache=''
 }
 
+from() { # FILE COMMAND…
+	from_file=$1
+	shift
+	"$@" < "$from_file"
+}
+
 # What is not cached, by its name.
 named() {
 	cc_begin named
@@ -103,10 +109,33 @@ named() {
 	cc_is "passthrough output-not-a-file" "/dev/null" -c x.c -o /dev/null
 	cc_is any "no source" -c
 	test -c /dev/null; ok $? "$cc named: /dev/null is still there"
-	echo 'int f(void) { return 2; }' | "$KACHE" $cc -x c -c - -o x.o
-	is "$(events)" "passthrough other - standard-input -" "$cc named: standard input"
-	test -s x.o; ok $? "$cc named: and is compiled"
+}
+
+# The source comes from standard input.
+standard_input() {
+	cc_begin standard_input
+	mv x.c source
+	cc_plain="from source $cc" cc_kache="from source $KACHE $cc"
+	cc_twice "a source from standard input" -g -x c -c - -o x.o
+	cc_is hit "the name of the object by itself" -g -x c -c -
+	echo 'int g(void) { return 2; }' >> source
+	cc_is miss "another source" -g -x c -c - -o x.o
+	echo '#define H 4' > h.h
+	cc_is miss "a header of it has changed" -g -x c -c - -o x.o
+	cc_is any "as something else" -x assembler -c - -o x.o
+	echo 'int bad' > source
+	cc_is failed "a source that is wrong" -x c -c - -o x.o
+	: > source
+	cc_twice "an empty source" -x c -c - -o x.o
+	echo 'const char *now(void) { return __TIMESTAMP__; }' > source
+	"$KACHE" $cc -x c -c - -o x.o < source
+	is "$(events)" "uncached object - time-macro -" "$cc standard_input: the time in it"
 	rm x.o
+	# more than is read for a key
+	awk 'BEGIN { for (i = 0; i < 300000; i++) print "/* a comment that is there to be long, and nothing else: " i " */" }' > source
+	echo 'int last(void) { return 3; }' >> source
+	cc_is "passthrough standard-input" "a source that is too long" -x c -c - -o x.o
+	cc_plain='' cc_kache=''
 }
 
 # Words for clang's front end, for LLVM, for the preprocessor and the assembler.
@@ -142,5 +171,5 @@ ignorelist() {
 	cc_is miss "which has changed" -fsanitize=undefined -fsanitize-ignorelist=list -c x.c
 }
 
-cc_each defines code debug maps languages named handed_on ignorelist
+cc_each defines code debug maps languages named standard_input handed_on ignorelist
 finish

@@ -94,7 +94,8 @@ static void test_modes(void)
 	is_refused("-c", "no-source", NULL);
 	is_refused("-c a.c b.c", "several-sources", NULL);
 	is_refused("-c a.c b.o", "other-input", "b.o");
-	is_refused("-x c -c -", "standard-input", NULL);
+	compiles("-x c -c -", "c", "-.o", NULL);
+	compiles("-x c -c - -o in.o -MD", "c", "in.o", "in.d");
 	is_refused("-c -", "other-input", "-");
 	is_refused("-c a.m", "language", "objective-c");
 	is_refused("-x cuda -c a.cu", "language", "cuda");
