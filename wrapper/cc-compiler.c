@@ -52,7 +52,7 @@ static char *part(const char *driver, const char *name)
 /* Asks the compiler, and hashes what it is made of. */
 static int examine(struct kache_call *c, struct kache_memo *m, struct kache_error *err)
 {
-	static const char *const parts[] = { "cc1", "cc1plus", "as" };
+	static const char *const parts[] = { "cc1", "cc1plus", "cc1obj", "cc1objplus", "as" };
 	const char *driver = m->compiler.program;
 	const char *const ask_macros[] = { driver, "-dM", "-E", "-x", "c", "/dev/null", NULL };
 	const char *const ask_version[] = { driver, "--version", NULL };

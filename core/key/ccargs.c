@@ -46,20 +46,22 @@ static const struct { const char *end, *language; } suffixes[] = {
 	{ ".c", "c" }, { ".i", "cpp-output" }, { ".cc", "c++" }, { ".cp", "c++" }, { ".cxx", "c++" }, { ".cpp", "c++" },
 	{ ".CPP", "c++" }, { ".c++", "c++" }, { ".C", "c++" }, { ".ii", "c++-cpp-output" }, { ".s", "assembler" },
 	{ ".S", "assembler-with-cpp" }, { ".sx", "assembler-with-cpp" },
-	{ ".h", "c-header" }, { ".hh", "c++-header" }, { ".hp", "c++-header" },
+	{ ".m", "objective-c" }, { ".mi", "objective-c-cpp-output" }, { ".mm", "objective-c++" }, { ".M", "objective-c++" },
+	{ ".mii", "objective-c++-cpp-output" }, { ".h", "c-header" }, { ".hh", "c++-header" }, { ".hp", "c++-header" },
 	{ ".hpp", "c++-header" }, { ".HPP", "c++-header" }, { ".hxx", "c++-header" }, { ".h++", "c++-header" },
 	{ ".H", "c++-header" }, { ".tcc", "c++-header" },
 	/* known, and not cached */
-	{ ".m", "objective-c" }, { ".mm", "objective-c++" }, { ".M", "objective-c++" }, { ".cu", "cuda" }, { ".f", "fortran" }, { ".f90", "fortran" }, { ".F90", "fortran" }, { ".d", "d" }, { ".go", "go" },
+	{ ".cu", "cuda" }, { ".f", "fortran" }, { ".f90", "fortran" }, { ".F90", "fortran" }, { ".d", "d" }, { ".go", "go" },
 	{ ".adb", "ada" }, { ".ll", "llvm" },
 };
 
 static const char *const cached_languages[] = {
-	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", NULL
+	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", "objective-c", "objective-c++",
+	"objective-c-cpp-output", "objective-c++-cpp-output", NULL
 };
 
 static const char *const header_languages[] = {
-	"c-header", "c++-header", NULL
+	"c-header", "c++-header", "objective-c-header", "objective-c++-header", NULL
 };
 
 enum { EXPAND_DEPTH = 10, EXPAND_FILES = 100, EXPAND_MAX = 1 << 20 };

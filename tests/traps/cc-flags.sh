@@ -160,6 +160,22 @@ handed_on() {
 	cc_is "passthrough xclang" "-Xclang -include of nothing" -c x.c -Xclang -include
 }
 
+# Objective-C is built into clang.
+objective_c() {
+	test $cc = clang || return 0
+	cc_begin objective_c
+	printf '#include "h.h"\n@interface A { int x; }\n@end\nint f(void) { return H; }\n' > x.m
+	cc_twice "Objective-C" -c x.m
+	echo '#define H 2' > h.h
+	cc_is miss "a header has changed" -c x.m
+	cc_is any "#import" -include h.h -x objective-c -c x.m
+	cp x.m x.mm
+	cc_twice "Objective-C++" -c x.mm -o x.o
+	cp x.m y.c
+	cc_is failed "not as C" -c y.c
+	cc_is miss "by -x" -x objective-c -c y.c
+}
+
 # The sanitizer's list of what to ignore.
 ignorelist() {
 	test $cc = clang || return 0
@@ -171,5 +187,5 @@ ignorelist() {
 	cc_is miss "which has changed" -fsanitize=undefined -fsanitize-ignorelist=list -c x.c
 }
 
-cc_each defines code debug maps languages named standard_input handed_on ignorelist
+cc_each defines code debug maps languages named standard_input handed_on objective_c ignorelist
 finish

@@ -97,7 +97,9 @@ static void test_modes(void)
 	compiles("-x c -c -", "c", "-.o", NULL);
 	compiles("-x c -c - -o in.o -MD", "c", "in.o", "in.d");
 	is_refused("-c -", "other-input", "-");
-	is_refused("-c a.m", "language", "objective-c");
+	compiles("-c a.m", "objective-c", "a.o", NULL);
+	compiles("-c a.mm", "objective-c++", "a.o", NULL);
+	compiles("-x objective-c -c a.c", "objective-c", "a.o", NULL);
 	is_refused("-x cuda -c a.cu", "language", "cuda");
 	is_refused("-v -c a.c", "verbose", "-v");
 	is_refused("-### -c a.c", "verbose", "-###");
