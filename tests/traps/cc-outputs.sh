@@ -152,6 +152,35 @@ beside() {
 	cc_is any "-frecord-gcc-switches, another object" -frecord-gcc-switches -c x.c -o out/y.o
 }
 
+# What the optimizer has to say: beside the object, or as messages.
+records() {
+	cc_begin records
+	mkdir out a
+	printf 'static int g(int a) { return a * a; }\nint f(int *a, int n) { int s = 0; for (int i = 0; i < n; i++) s += g(a[i]); return s; }\n' > x.c
+	case $cc in
+	gcc)
+		cc_vary='*.json.gz'	# with addresses of one process
+		set -- -fopt-info-all -fopt-info-vec=out/said -fdump-tree-optimized -fdump-rtl-expand ;;
+	clang)
+		set -- '-Rpass=.*' '-Rpass-missed=.*' -foptimization-record-file=out/own.yaml ;;
+	esac
+	for flag in -fsave-optimization-record "$@"; do
+		cc_twice "$flag" -O3 $flag -c x.c -o out/x.o
+	done
+	cc_is miss "another object" -O3 -fsave-optimization-record -c x.c -o out/y.o
+	cc_is miss "in another directory" -O3 -fsave-optimization-record -c x.c -o a/x.o
+	test "$(find "$T/made.kache" -type f | wc -l)" = 2; ok $? "$cc records: with a record of its own"
+	cc_vary=
+	case $cc in
+	gcc) cc_is "uncached side-output" "a file elsewhere" -O3 -fopt-info-vec=a/said -c x.c -o out/x.o ;;
+	clang) cc_is "uncached side-output" "a file elsewhere" -O3 -foptimization-record-file=a/own.yaml -c x.c -o out/x.o ;;
+	esac
+	"$KACHE" $cc -ftime-report -c x.c -o out/x.o 2> "$T/err"
+	is "$(events)" "passthrough other x.c report -ftime-report" "$cc records: how long it took is not kept"
+	rm out/x.o
+	test $cc = gcc || cc_is "passthrough compilation-database" "-MJ" -MJ x.json -c x.c -o out/x.o
+}
+
 profile() {
 	test $cc = gcc || return 0
 	cc_begin profile
@@ -166,5 +195,5 @@ profile() {
 	cc_is miss "the profile has changed" -O2 -fprofile-use -c x.c -o x.o
 }
 
-cc_each places behind_links over lists variables beside profile
+cc_each places behind_links over lists variables beside records profile
 finish

@@ -185,7 +185,7 @@ static void test_refused(void)
 	is_refused("-c a.c --made-up=x", "unknown-flag", "--made-up");
 	is_refused("-c a.c -o", "unknown-flag", "-o");
 	is_refused("-c a.c -save-temps=obj", "save-temps", NULL);
-	is_refused("-c a.c -fdump-tree-all", "dump", NULL);
+	is_refused("-c a.c -fdump-passes", "dump", NULL);
 	is_refused("-c a.c -dM", "dump", NULL);
 	is_refused("-c a.c -fplugin=x.so", "plugin", NULL);
 	is_refused("-c a.c -fmodules", "modules", NULL);
