@@ -373,6 +373,31 @@ static int check_writes(struct kache_collector *k)
 	return KACHE_OK;
 }
 
+/* clang's configuration files, also those that it finds by itself: what they add has to be what we would cache, and what the
+ * key does not have for it has to be of no matter. */
+static int check_added(struct kache_collector *k)
+{
+	const struct kache_strs *reads = &k->run->seen.reads;
+	bool bad = false;
+
+	if (strcmp(k->c->compiler.family, "clang"))
+		return KACHE_OK;
+	for (size_t i = 0; i < reads->n && !bad; i++) {
+		KACHE_AUTO_FREE char *at = kache_asprintf("@%s", reads->v[i]);
+		char compile[] = "-c", source[] = "x.c", *argv[] = { compile, source, at };
+		struct kache_cc_args a;
+
+		if (!kache_ends(reads->v[i], ".cfg") || no_input(k, reads->v[i]))
+			continue;
+		kache_cc_args_parse(3, argv, k->c->cwd, &a);
+		bad = a.why || a.depfile || a.adds || ((a.place || a.native_cpu) && !k->c->cc.adds) || a.no_pch_times;
+		kache_cc_args_release(&a);
+		if (bad)
+			return kache_collect_refuse(k, "configuration-file", reads->v[i]);
+	}
+	return KACHE_OK;
+}
+
 int kache_cc_collect(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
@@ -388,7 +413,7 @@ int kache_cc_collect(struct kache_collector *k)
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)
 		return kache_collect_refuse(k, "time-macro", NULL);
-	if (check_writes(k) || check_others(k))
+	if (check_added(k) || check_writes(k) || check_others(k))
 		return KACHE_E_INVALID;
 	if (add_reads(k, &seen->reads) || add_precompiled(k) || add_absent(k) || add_programs(k) ||
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||

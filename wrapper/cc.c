@@ -175,12 +175,14 @@ static void invocation(struct kache_call *c)
 	kache_key_text(c, &h, "language", a->language);
 	for (size_t i = 0; i < a->n_parts; i++)
 		kache_key_text(c, &h, a->parts[i].label, a->parts[i].value);
-	if (a->place || (a->depfile && !a->target_given))
+	if (a->place || a->adds || (a->depfile && !a->target_given))
 		kache_key_text(c, &h, "output", a->output);
-	if (a->place)
+	if (a->place || a->adds)
 		kache_key_text(c, &h, "depfile", a->depfile ? a->depfile : "");
-	if (a->native_cpu)
+	if (a->native_cpu || a->adds)
 		kache_key_cpu(c, &h);
+	for (char **arg = c->argv; a->adds && *arg; arg++)	/* a script sees how they are written */
+		kache_key_text(c, &h, "word", *arg);
 	if (*kache_env("LD_PRELOAD"))
 		kache_key_text(c, &h, "env LD_PRELOAD", kache_env("LD_PRELOAD"));
 	if (*kache_env("LD_LIBRARY_PATH") && loads_from(c, kache_env("LD_LIBRARY_PATH")))
@@ -194,6 +196,18 @@ static void invocation(struct kache_call *c)
 static bool special(const char *value)
 {
 	return (kache_starts(value, "/dev/") && !kache_starts(value, "/dev/shm/")) || kache_starts(value, "/proc/");
+}
+
+/* A script adds arguments to those that we see, and may go by any of them. */
+static bool is_script(const char *program)
+{
+	char start[2];
+	int fd = kache_open(program, O_RDONLY, 0);
+	bool is = fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
 }
 
 static bool from_stdin(const struct kache_call *c)
@@ -282,7 +296,11 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		*detail = kache_path_base(c->compiler.program);
 		return "unknown-compiler";
 	}
+	*detail = "CCC_OVERRIDE_OPTIONS";	/* by it clang takes others than we see */
+	if (*kache_env(*detail) && !strcmp(c->compiler.family, "clang"))
+		return "unknown-flag";
 	*detail = NULL;
+	c->cc.adds |= is_script(c->compiler.program);
 	if (from_stdin(c) && !kache_call_read_input(c))
 		return "standard-input";
 	invocation(c);

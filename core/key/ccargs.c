@@ -328,6 +328,9 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 	case KACHE_CC_COLOUR:
 		a->colour_given = true;
 		break;
+	case KACHE_CC_ADDS:
+		a->adds = true;
+		break;
 	case KACHE_CC_NATIVE:
 		a->native_cpu |= !strcmp(value, "native");
 		break;

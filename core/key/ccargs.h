@@ -14,6 +14,7 @@ enum kache_cc_action {
 	KACHE_CC_INPUT,		/* names files or directories that are read: the observer tells what of them */
 	KACHE_CC_LINK,		/* the linker only; a compile may complain that it is not used */
 	KACHE_CC_COLOUR,	/* says whether diagnostics are coloured */
+	KACHE_CC_ADDS,		/* names a file of further arguments, which may be of any kind */
 	KACHE_CC_NATIVE,	/* asks the processor, where its value is "native" */
 	KACHE_CC_PLACE,		/* the name of the output reaches what is in it, or a file beside it */
 	KACHE_CC_RECORD,	/* likewise, and so does the whole command line */
@@ -54,6 +55,7 @@ struct kache_cc_args {
 	bool colour_given;
 	bool native_cpu;
 	bool place, record;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD */
+	bool adds;		/* see KACHE_CC_ADDS */
 	struct kache_cc_part *parts;	/* of the key, in the order of the command line */
 	size_t n_parts;
 };
