@@ -373,6 +373,20 @@ static int check_writes(struct kache_collector *k)
 	return KACHE_OK;
 }
 
+/* By these gcc and clang append to a file that others write as well, wherever it lies, or say how long they took. */
+static int check_variables(struct kache_collector *k)
+{
+	static const char *const names[] = {
+		"DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS", "CC_LOG_DIAGNOSTICS",
+		"CC_PRINT_PROC_STAT", "CC_PRINT_INTERNAL_STAT",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (*kache_env(names[i]) && kache_strs_has(&k->run->seen.env, names[i]))
+			return kache_collect_refuse(k, "side-output", names[i]);
+	return KACHE_OK;
+}
+
 /* clang's configuration files, also those that it finds by itself: what they add has to be what we would cache, and what the
  * key does not have for it has to be of no matter. */
 static int check_added(struct kache_collector *k)
@@ -413,7 +427,7 @@ int kache_cc_collect(struct kache_collector *k)
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)
 		return kache_collect_refuse(k, "time-macro", NULL);
-	if (check_added(k) || check_writes(k) || check_others(k))
+	if (check_variables(k) || check_added(k) || check_writes(k) || check_others(k))
 		return KACHE_E_INVALID;
 	if (add_reads(k, &seen->reads) || add_precompiled(k) || add_absent(k) || add_programs(k) ||
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||

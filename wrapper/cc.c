@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* Raised whenever the meaning of keys, manifests or entries of C compiles changes. */
-#define KEY_RECIPE "c1"
+#define KEY_RECIPE "c2"
 
 /* Compilers within compilers: scripts that find a link to kache again, which finds the script. */
 #define LEVEL "KACHE_LEVEL"
@@ -198,6 +198,12 @@ static bool special(const char *value)
 	return (kache_starts(value, "/dev/") && !kache_starts(value, "/dev/shm/")) || kache_starts(value, "/proc/");
 }
 
+/* "-flag -" and "-flag=-": some of LLVM's readers of profiles and lists take standard input for that. */
+static bool names_stdin(const struct kache_cc_part *p)
+{
+	return strcmp(p->label, "-D") && (!strcmp(p->value, "-") || kache_ends(p->value, "=-"));
+}
+
 /* A script adds arguments to those that we see, and may go by any of them. */
 static bool is_script(const char *program)
 {
@@ -227,12 +233,15 @@ static const char *unusual(const struct kache_call *c, const char **detail)
 		return "source-not-a-file";
 	for (size_t i = 0; i < a->n_parts; i++) {
 		*detail = a->parts[i].value;
+		if (names_stdin(&a->parts[i]))
+			return "standard-input";
 		if (special(a->parts[i].value))
 			return "special-file";
 	}
 	for (size_t i = 0; i < 2; i++) {
 		*detail = outputs[i];
-		if (outputs[i] && ((!lstat(outputs[i], &st) && !S_ISREG(st.st_mode)) || special(outputs[i])))
+		if (outputs[i] && ((!lstat(outputs[i], &st) && !S_ISREG(st.st_mode)) || special(outputs[i]) ||
+				   !strcmp(outputs[i], "-")))
 			return "output-not-a-file";
 	}
 	return NULL;

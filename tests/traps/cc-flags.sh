@@ -136,6 +136,14 @@ standard_input() {
 	echo 'int last(void) { return 3; }' >> source
 	cc_is "passthrough standard-input" "a source that is too long" -x c -c - -o x.o
 	cc_plain='' cc_kache=''
+	printf 'int f(int a) { return a; }\n' > x.c
+	cc_is "passthrough standard-input" "a file that is named like standard input" -include - -c x.c
+	test $cc = clang || return 0
+	: > -
+	printf 'f:100:10\n 1: 10\n' > prof
+	cc_plain="from prof $cc" cc_kache="from prof $KACHE $cc"
+	cc_is "passthrough standard-input" "a profile from standard input" -O2 -fprofile-sample-use=- -c x.c
+	cc_plain='' cc_kache=''
 }
 
 # Words for clang's front end, for LLVM, for the preprocessor and the assembler.

@@ -127,6 +127,20 @@ variables() {
 	cc_plain='' cc_kache=''
 }
 
+# Likewise where such a file lies beside the object, and a flag that leaves others there: what they held before would come back.
+appended() {
+	cc_begin appended
+	case $cc in gcc) set -- DEPENDENCIES_OUTPUT=log ;; clang) set -- CC_PRINT_OPTIONS=1 CC_PRINT_OPTIONS_FILE=log ;; esac
+	env "$@" "$KACHE" $cc --coverage -frandom-seed=1 -c x.c
+	like "$(events)" '^uncached .* side-output' "$cc appended: a file that is appended to is not kept"
+	wc -l < log > "$T/one"
+	env "$@" "$KACHE" $cc --coverage -frandom-seed=1 -c x.c
+	is "$(wc -l < log)" "$(($(cat "$T/one") * 2))" "$cc appended: and is appended to"
+	test $cc = clang || return 0
+	CC_PRINT_PROC_STAT=1 "$KACHE" $cc -c x.c > "$T/out"
+	like "$(events)" '^uncached .* side-output' "$cc appended: how long it took is nobody else's"
+}
+
 beside() {
 	cc_begin beside
 	mkdir out a
@@ -181,6 +195,28 @@ records() {
 	test $cc = gcc || cc_is "passthrough compilation-database" "-MJ" -MJ x.json -c x.c -o out/x.o
 }
 
+# clang's profiles: from counters, and from samples.
+clang_profile() {
+	test $cc = clang || return 0
+	cc_begin clang_profile
+	printf 'int g(int);\nint f(int n) { int s = 2; if (n > 3) s = g(n); return s; }\n' > x.c
+	printf 'f:100:10\n 1: 10\n' > samples
+	cc_twice "-fprofile-sample-use" -O2 -fprofile-sample-use=samples -c x.c
+	printf 'f:900:90\n 1: 90\n' > samples
+	cc_is miss "which has changed" -O2 -fprofile-sample-use=samples -c x.c
+	command -v llvm-profdata > /dev/null || return 0
+	printf 'f\n24\n2\n100\n1\n\n' > counts
+	llvm-profdata merge counts -o x.profdata || return 0
+	cc_twice "-fprofile-instr-use" -O2 -fprofile-instr-use=x.profdata -c x.c
+	printf 'f\n24\n2\n100\n99\n\n' > counts
+	llvm-profdata merge counts -o x.profdata
+	sleep 0.02
+	cc_is miss "which has changed" -O2 -fprofile-instr-use=x.profdata -c x.c
+	mkdir dir
+	mv x.profdata dir/default.profdata
+	cc_twice "-fprofile-use of a directory" -O2 -fprofile-use=dir -c x.c
+}
+
 profile() {
 	test $cc = gcc || return 0
 	cc_begin profile
@@ -195,5 +231,5 @@ profile() {
 	cc_is miss "the profile has changed" -O2 -fprofile-use -c x.c -o x.o
 }
 
-cc_each places behind_links over lists variables beside records profile
+cc_each places behind_links over lists variables appended beside records clang_profile profile
 finish
