@@ -52,8 +52,37 @@ static bool no_input(const struct kache_collector *k, const char *path)
 	       kache_strs_has(&k->run->seen.writes, path);
 }
 
+/* One step on the way to a file: a link that was made while the compiler ran, or a directory that was moved, led elsewhere when
+ * it opened the file. Where names come and go in a directory, both its times change. */
+static int check_step(struct kache_collector *k, const char *path)
+{
+	int64_t started = k->c->started_coarse;
+	struct kache_stat st;
+
+	if (kache_stat(path, false, &st) || st.ctime < started || (!S_ISLNK(st.mode) && (!S_ISDIR(st.mode) || st.mtime >= started)))
+		return KACHE_OK;
+	return kache_collect_refuse(k, "input-changed", path);
+}
+
+/* known: directories that were looked at. */
+static int check_way(struct kache_collector *k, const char *path, struct kache_strs *known)
+{
+	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(path, (size_t)(p - path));
+
+		if (kache_strs_has(known, dir))
+			continue;
+		if (check_step(k, dir))
+			return KACHE_E_INVALID;
+		kache_strs_add(known, dir);
+	}
+	return check_step(k, path);
+}
+
 static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 {
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
 
@@ -65,7 +94,7 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 			return kache_collect_refuse(k, "special-file", path);
 		if (no_input(k, path))
 			continue;
-		if (kache_collect_file(k, path, false))
+		if (check_way(k, path, &known) || kache_collect_file(k, path, false))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -275,11 +304,15 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 	for (size_t i = 0; i < paths->n; i++) {
 		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
+		struct kache_stat st;
 
 		if (no_input(k, path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
+		/* A listing or a link as it was before can't be told any more. */
+		if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
+			return kache_collect_refuse(k, "input-changed", path);
 		name = kache_tokens_path(&k->c->tokens, path);
 		if (kache_collect_now(k, kind, name))
 			return KACHE_E_INVALID;
