@@ -44,15 +44,41 @@ int kache_call_store(struct kache_call *c, struct kache_error *err)
 	return rc;
 }
 
+bool kache_call_read_input(struct kache_call *c)
+{
+	enum { MOST = 16 << 20 };
+	ssize_t n;
+
+	if (isatty(STDIN_FILENO))
+		return false;
+	kache_buf_add(&c->input, "", 0);
+	while ((n = read(STDIN_FILENO, kache_buf_reserve(&c->input, 65536), 65536)) > 0 || (n < 0 && errno == EINTR)) {
+		if (n > 0)
+			c->input.len += (size_t)n;
+		if (c->input.len > MOST)
+			return false;
+	}
+	return n == 0;
+}
+
+/* Standard input that was read for the key has to be there again, with what was left of it. */
+static void put_input_back(struct kache_call *c)
+{
+	FILE *copy = tmpfile();
+	bool good = copy && !kache_write_all(fileno(copy), c->input.data, c->input.len);
+	char rest[65536];
+	ssize_t n;
+
+	while (good && ((n = read(STDIN_FILENO, rest, sizeof rest)) > 0 || (n < 0 && errno == EINTR)))
+		good = n < 0 || !kache_write_all(fileno(copy), rest, (size_t)n);
+	if (good && !lseek(fileno(copy), 0, SEEK_SET))
+		dup2(fileno(copy), STDIN_FILENO);
+}
+
 void kache_call_exec(struct kache_call *c)
 {
-	/* Standard input that was read for the key has to be there again. */
-	if (c->input.data) {
-		FILE *copy = tmpfile();
-
-		if (copy && !kache_write_all(fileno(copy), c->input.data, c->input.len) && !lseek(fileno(copy), 0, SEEK_SET))
-			dup2(fileno(copy), STDIN_FILENO);
-	}
+	if (c->input.data)
+		put_input_back(c);
 	execvp(c->argv[0], c->argv);
 	kache_error_log("%s: %s", c->argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);

@@ -103,6 +103,9 @@ int kache_call_store(struct kache_call *c, struct kache_error *err);
  * the arguments; executable: what comes out is linked. */
 const char *kache_call_bypassed(struct kache_call *c, const char *source, const struct kache_strs *words, bool executable,
 				const char **detail);
+/* Reads standard input into c->input, for the key. False where it is a terminal, or too much; for the compiler all of it
+ * is there again. */
+bool kache_call_read_input(struct kache_call *c);
 /* Runs the compiler in place of this process and never returns: the way out of every doubt. */
 _Noreturn void kache_call_exec(struct kache_call *c);
 /* Counts a passthrough with its reason, then kache_call_exec. */

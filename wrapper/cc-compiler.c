@@ -61,7 +61,7 @@ static long macro(const struct kache_buf *macros, const char *name)
 int kache_cc_add_driver(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *driver,
 			struct kache_error *err)
 {
-	static const char *const parts[] = { "cc1", "cc1plus", "as" };
+	static const char *const parts[] = { "cc1", "cc1plus", "cc1obj", "cc1objplus", "as" };
 	const char *const ask_macros[] = { driver, "-dM", "-E", "-x", "c", "/dev/null", NULL };
 	const char *const ask_version[] = { driver, "--version", NULL };
 	const char *const ask_machine[] = { driver, "-dumpmachine", NULL };

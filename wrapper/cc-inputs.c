@@ -3,14 +3,17 @@
 #include "config.h"
 #include "wrapper/cc.h"
 
+#include "base/file.h"
 #include "base/path.h"
 #include "wrapper/collect.h"
 #include "wrapper/inputs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Read by the C library to word a message, and by the compiler to shape it. They count where there is one. */
 static const char *const message_variables[] = {
@@ -53,8 +56,37 @@ static bool no_input(const struct kache_collector *k, uint32_t kind, const char 
 	       kache_strs_has(&k->run->seen.writes, path);
 }
 
+/* One step on the way to a file: a link that was made while the compiler ran, or a directory that was moved, led elsewhere when
+ * it opened the file. Where names come and go in a directory, both its times change. */
+static int check_step(struct kache_collector *k, const char *path)
+{
+	int64_t started = k->c->started_coarse;
+	struct kache_stat st;
+
+	if (kache_stat(path, false, &st) || st.ctime < started || (!S_ISLNK(st.mode) && (!S_ISDIR(st.mode) || st.mtime >= started)))
+		return KACHE_OK;
+	return kache_collect_refuse(k, "input-changed", path);
+}
+
+/* known: directories that were looked at. */
+static int check_way(struct kache_collector *k, const char *path, struct kache_strs *known)
+{
+	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(path, (size_t)(p - path));
+
+		if (kache_strs_has(known, dir))
+			continue;
+		if (check_step(k, dir))
+			return KACHE_E_INVALID;
+		kache_strs_add(known, dir);
+	}
+	return check_step(k, path);
+}
+
 static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 {
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
 
@@ -66,13 +98,116 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 			return kache_collect_refuse(k, "special-file", path);
 		if (no_input(k, KACHE_INPUT_FILE, path))
 			continue;
-		if (kache_ends(path, ".gch") || kache_ends(path, ".pch"))
-			return kache_collect_refuse(k, "precompiled-header", path);
-		if (kache_collect_file(k, path, false))
+		if (check_way(k, path, &known) || kache_collect_file(k, path, false))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
 }
+
+/* ---- precompiled headers ---- */
+
+/* By what they begin with: their names are the user's. */
+static bool precompiled(const char *path)
+{
+	char magic[4] = { 0 };
+	int fd = kache_open(path, O_RDONLY, 0);
+	bool is = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
+		  (!memcmp(magic, "gpch", 4) || !memcmp(magic, "CPCH", 4));
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+static void find_precompiled(const struct kache_collector *k, struct kache_strs *out)
+{
+	const struct kache_strs *reads = &k->run->seen.reads;
+
+	for (size_t i = 0; i < reads->n; i++)
+		if (!no_input(k, KACHE_INPUT_FILE, reads->v[i]) && precompiled(reads->v[i]))
+			kache_strs_add(out, reads->v[i]);
+}
+
+/* One that was looked at and not read, since it can't be, may serve once it can. */
+static int add_unread(struct kache_collector *k)
+{
+	const struct kache_observed *seen = &k->run->seen;
+
+	for (size_t i = 0; i < seen->present.n; i++) {
+		const char *path = seen->present.v[i];
+
+		if ((kache_ends(path, ".gch") || kache_ends(path, ".pch")) && !no_input(k, KACHE_INPUT_FILE, path) &&
+		    !kache_strs_has(&seen->reads, path) && kache_collect_file(k, path, false))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+/* Of a directory with several, the compiler takes the first that fits, in the order in which the directory has them. */
+static int add_orders(struct kache_collector *k, const struct kache_strs *pchs)
+{
+	for (size_t i = 0; i < pchs->n; i++) {
+		KACHE_AUTO_FREE char *dir = kache_path_dir(pchs->v[i]);
+		KACHE_AUTO_FREE char *name = NULL;
+
+		if (!kache_strs_has(&k->run->seen.lists, dir))
+			continue;
+		name = kache_tokens_path(&k->c->tokens, dir);
+		if (kache_collect_now(k, KACHE_INPUT_ORDER, name))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+/* One file that clang may compare with what a precompiled header says of it: by its time, or where that does not count, by what
+ * is in it. */
+static int add_compared(struct kache_collector *k, const char *path)
+{
+	KACHE_AUTO_FREE char *name = kache_tokens_path(&k->c->tokens, path);
+	struct kache_stat st;
+
+	if (no_input(k, KACHE_INPUT_FILE, path) || kache_stat(path, true, &st) || !S_ISREG(st.mode))
+		return KACHE_OK;
+	if (k->c->cc.no_pch_times)
+		return kache_collect_file(k, path, false);
+	if (st.mtime >= k->c->started_coarse || st.ctime >= k->c->started_coarse)
+		return kache_collect_refuse(k, "input-changed", path);
+	return kache_collect_now(k, KACHE_INPUT_TIME, name);
+}
+
+/* clang writes size and time of all headers into the precompiled one, and refuses that where they are others when it is used.
+ * So the times count in both: what is restored has to be good for the headers that are there, and a call that would fail has to
+ * fail. Those of the source, and of a precompiled header that has no other below it, are written nowhere. */
+static int add_compared_by_clang(struct kache_collector *k, const struct kache_strs *pchs)
+{
+	const struct kache_observed *seen = &k->run->seen;
+	const struct kache_cc_args *a = &k->c->cc;
+	KACHE_AUTO_FREE char *source = kache_path_absolute(k->c->cwd, a->source);
+	const struct kache_strs *const lists[] = { &seen->reads, &seen->present };
+
+	if (strcmp(k->c->compiler.family, "clang") || (!pchs->n && (!a->header || a->no_pch_times)))
+		return KACHE_OK;
+	for (size_t i = 0; i < lists[0]->n + lists[1]->n; i++) {
+		const char *path = i < lists[0]->n ? lists[0]->v[i] : lists[1]->v[i - lists[0]->n];
+		bool lone = pchs->n == 1 && !strcmp(path, pchs->v[0]);
+
+		if (!a->header && (lone || !strcmp(path, source)))
+			continue;
+		if (add_compared(k, path))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
+static int add_precompiled(struct kache_collector *k)
+{
+	KACHE_AUTO_STRS struct kache_strs pchs = { NULL, 0, 0 };
+
+	find_precompiled(k, &pchs);
+	return add_unread(k) || add_orders(k, &pchs) || add_compared_by_clang(k, &pchs) ? KACHE_E_INVALID : KACHE_OK;
+}
+
+/* ---- what else was seen ---- */
 
 /* What comes out of a pipe or a device nobody can read twice. */
 static int check_others(struct kache_collector *k)
@@ -173,11 +308,15 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 	for (size_t i = 0; i < paths->n; i++) {
 		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
+		struct kache_stat st;
 
 		if (no_input(k, kind, path) || kache_strs_has(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
+		/* A listing or a link as it was before can't be told any more. */
+		if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
+			return kache_collect_refuse(k, "input-changed", path);
 		/* A link that is a base directory's name is not the directory that the token leads to. */
 		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
 										: kache_tokens_path(&k->c->tokens, path);
@@ -284,6 +423,45 @@ static int check_writes(struct kache_collector *k)
 	return KACHE_OK;
 }
 
+/* By these gcc and clang append to a file that others write as well, wherever it lies, or say how long they took. */
+static int check_variables(struct kache_collector *k)
+{
+	static const char *const names[] = {
+		"DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS", "CC_LOG_DIAGNOSTICS",
+		"CC_PRINT_PROC_STAT", "CC_PRINT_INTERNAL_STAT",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (*kache_env(names[i]) && kache_strs_has(&k->run->seen.env, names[i]))
+			return kache_collect_refuse(k, "side-output", names[i]);
+	return KACHE_OK;
+}
+
+/* clang's configuration files, also those that it finds by itself: what they add has to be what we would cache, and what the
+ * key does not have for it has to be of no matter. */
+static int check_added(struct kache_collector *k)
+{
+	const struct kache_strs *reads = &k->run->seen.reads;
+	bool bad = false;
+
+	if (strcmp(k->c->compiler.family, "clang"))
+		return KACHE_OK;
+	for (size_t i = 0; i < reads->n && !bad; i++) {
+		KACHE_AUTO_FREE char *at = kache_asprintf("@%s", reads->v[i]);
+		char compile[] = "-c", source[] = "x.c", *argv[] = { compile, source, at };
+		struct kache_cc_args a;
+
+		if (!kache_ends(reads->v[i], ".cfg") || no_input(k, KACHE_INPUT_FILE, reads->v[i]))
+			continue;
+		kache_cc_args_parse(3, argv, k->c->cwd, &a);
+		bad = a.why || a.depfile || a.adds || ((a.place || a.native_cpu) && !k->c->cc.adds) || a.no_pch_times;
+		kache_cc_args_release(&a);
+		if (bad)
+			return kache_collect_refuse(k, "configuration-file", reads->v[i]);
+	}
+	return KACHE_OK;
+}
+
 int kache_cc_collect(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
@@ -299,7 +477,9 @@ int kache_cc_collect(struct kache_collector *k)
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)
 		return kache_collect_refuse(k, "time-macro", NULL);
-	if (check_writes(k) || check_others(k) || add_reads(k, &seen->reads) || add_absent(k) || add_programs(k) ||
+	if (check_variables(k) || check_added(k) || check_writes(k) || check_others(k))
+		return KACHE_E_INVALID;
+	if (add_reads(k, &seen->reads) || add_precompiled(k) || add_absent(k) || add_programs(k) ||
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 /* Raised whenever the meaning of keys, manifests or entries of C compiles changes. */
-#define KEY_RECIPE "c1"
+#define KEY_RECIPE "c2"
 
 /* Compilers within compilers: scripts that find a link to kache again, which finds the script. */
 #define LEVEL "KACHE_LEVEL"
@@ -180,6 +180,8 @@ static void invocation(struct kache_call *c)
 	kache_key_text(c, &h, "driver", c->driver->by_word ? c->argv[0] : kache_path_base(c->argv[0]));
 	kache_key_text(c, &h, "cwd", cwd);
 	kache_key_text(c, &h, "source", source);
+	if (c->input.data)
+		kache_key_digest(c, &h, "stdin", c->input.data, c->input.len);
 	kache_key_text(c, &h, "language", a->language);
 	for (size_t i = 0; i < a->n_parts; i++) {
 		KACHE_AUTO_FREE char *value = kache_cc_key_value(c, &a->parts[i]);
@@ -187,12 +189,14 @@ static void invocation(struct kache_call *c)
 		kache_key_text(c, &h, a->parts[i].label, value);
 	}
 	kache_cc_key_bases(c, &h);
-	if (a->place || (a->depfile && !a->target_given))
+	if (a->place || a->adds || (a->depfile && !a->target_given))
 		kache_key_text(c, &h, "output", output);
-	if (a->place)
+	if (a->place || a->adds)
 		kache_key_text(c, &h, "depfile", depfile);
-	if (a->native_cpu)
+	if (a->native_cpu || a->adds)
 		kache_key_cpu(c, &h);
+	for (char **arg = c->argv; a->adds && *arg; arg++)	/* a script sees how they are written */
+		kache_key_text(c, &h, "word", *arg);
 	if (c->driver->key)
 		c->driver->key(c, &h);
 	if (*kache_env("LD_PRELOAD"))
@@ -210,6 +214,29 @@ static bool special(const char *value)
 	return (kache_starts(value, "/dev/") && !kache_starts(value, "/dev/shm/")) || kache_starts(value, "/proc/");
 }
 
+/* "-flag -" and "-flag=-": some of LLVM's readers of profiles and lists take standard input for that. */
+static bool names_stdin(const struct kache_cc_part *p)
+{
+	return strcmp(p->label, "-D") && (!strcmp(p->value, "-") || kache_ends(p->value, "=-"));
+}
+
+/* A script adds arguments to those that we see, and may go by any of them. */
+static bool is_script(const char *program)
+{
+	char start[2];
+	int fd = kache_open(program, O_RDONLY, 0);
+	bool is = fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
+
+	if (fd >= 0)
+		close(fd);
+	return is;
+}
+
+static bool from_stdin(const struct kache_call *c)
+{
+	return !strcmp(c->cc.source, "-");
+}
+
 /* What can't be read twice, and outputs that can't be put in place by a rename. */
 static const char *unusual(const struct kache_call *c, const char **detail)
 {
@@ -218,16 +245,19 @@ static const char *unusual(const struct kache_call *c, const char **detail)
 	struct stat st;
 
 	*detail = a->source;
-	if (special(a->source) || stat(a->source, &st) || !S_ISREG(st.st_mode))
+	if (!from_stdin(c) && (special(a->source) || stat(a->source, &st) || !S_ISREG(st.st_mode)))
 		return "source-not-a-file";
 	for (size_t i = 0; i < a->n_parts; i++) {
 		*detail = a->parts[i].value;
+		if (names_stdin(&a->parts[i]))
+			return "standard-input";
 		if (special(a->parts[i].value))
 			return "special-file";
 	}
 	for (size_t i = 0; i < 2; i++) {
 		*detail = outputs[i];
-		if (outputs[i] && ((!lstat(outputs[i], &st) && !S_ISREG(st.st_mode)) || special(outputs[i])))
+		if (outputs[i] && ((!lstat(outputs[i], &st) && !S_ISREG(st.st_mode)) || special(outputs[i]) ||
+				   !strcmp(outputs[i], "-")))
 			return "output-not-a-file";
 	}
 	return NULL;
@@ -310,7 +340,13 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		*detail = kache_path_base(c->compiler.program);
 		return "unknown-compiler";
 	}
+	*detail = "CCC_OVERRIDE_OPTIONS";	/* by it clang takes others than we see */
+	if (*kache_env(*detail) && !strcmp(c->compiler.family, "clang"))
+		return "unknown-flag";
 	*detail = NULL;
+	c->cc.adds |= is_script(c->compiler.program);
+	if (from_stdin(c) && !kache_call_read_input(c))
+		return "standard-input";
 	kache_cc_bases(c);
 	invocation(c);
 	c->event.invocation = &c->invocation;

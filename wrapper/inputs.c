@@ -25,8 +25,8 @@ static int file_now(struct kache_call *c, const char *path, struct kache_hash *o
 	return kache_map_hash(c->store, path, &st, out);
 }
 
-/* Names only: what is in the files is another input. */
-static int list_now(const char *path, struct kache_hash *out)
+/* Names only: what is in the files is another input. sorted: whatever order the directory has them in. */
+static int list_now(const char *path, bool sorted, struct kache_hash *out)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	DIR *d = opendir(path);
@@ -39,7 +39,8 @@ static int list_now(const char *path, struct kache_hash *out)
 		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
 			kache_strs_add(&names, item->d_name);
 	closedir(d);
-	kache_strs_sort(&names);
+	if (sorted)
+		kache_strs_sort(&names);
 	kache_hasher_init(&h);
 	for (size_t i = 0; i < names.n; i++)
 		kache_hasher_str(&h, "name", names.v[i]);
@@ -128,6 +129,18 @@ static int place_now(const char *path, struct kache_hash *out)
 	return KACHE_OK;
 }
 
+static int time_now(const char *path, struct kache_hash *out)
+{
+	struct stat st;
+	int64_t second;
+
+	if (stat(path, &st))
+		return KACHE_E_NOENT;
+	second = st.st_mtime;
+	kache_hash_bytes(&second, sizeof second, out);
+	return KACHE_OK;
+}
+
 static int path_now(struct kache_call *c, uint32_t kind, const char *path, struct kache_hash *out)
 {
 	struct stat st;
@@ -136,7 +149,11 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *path, struc
 	case KACHE_INPUT_FILE:
 		return file_now(c, path, out);
 	case KACHE_INPUT_LIST:
-		return list_now(path, out);
+		return list_now(path, true, out);
+	case KACHE_INPUT_ORDER:
+		return list_now(path, false, out);
+	case KACHE_INPUT_TIME:
+		return time_now(path, out);
 	case KACHE_INPUT_LINK:
 		return link_now(c, path, out);
 	case KACHE_INPUT_PLACE:

@@ -42,23 +42,6 @@ static bool is_probe(const struct kache_call *c)
 	return c->args.to_stdout || (dir && kache_path_below(dir, out, NULL));
 }
 
-static bool read_input(struct kache_call *c)
-{
-	enum { MOST = 16 << 20 };
-	ssize_t n;
-
-	kache_buf_add(&c->input, "", 0);
-	if (isatty(STDIN_FILENO))
-		return false;
-	while ((n = read(STDIN_FILENO, kache_buf_reserve(&c->input, 65536), 65536)) > 0 || (n < 0 && errno == EINTR)) {
-		if (n > 0)
-			c->input.len += (size_t)n;
-		if (c->input.len > MOST)
-			return false;
-	}
-	return n == 0;
-}
-
 static int prepare_compiler(struct kache_call *c, struct kache_error *err)
 {
 	const char *base = kache_path_base(c->argv[0]);
@@ -102,7 +85,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		*detail = "RUSTC_LOG";
 		return "compiler-log";
 	}
-	if (c->args.source && !strcmp(c->args.source, "-") && !read_input(c))
+	if (c->args.source && !strcmp(c->args.source, "-") && !kache_call_read_input(c))
 		return "standard-input";
 	if (prepare_compiler(c, err)) {
 		*detail = err->text;

@@ -23,6 +23,19 @@ static const struct flag flags[] = {
 #undef CC_FLAG
 };
 
+static const struct flag xclang_flags[] = {
+#define CC_XCLANG(text, shape, action, reason) { text, shape, KACHE_CC_##action, reason },
+#include "key/ccargs.def"
+#undef CC_XCLANG
+};
+
+static const char *const llvm_starts[] = {
+#define CC_LLVM(start) start,
+#include "key/ccargs.def"
+#undef CC_LLVM
+	NULL
+};
+
 static const char *const f_names[] = {
 #define CC_F(name) name,
 #include "key/ccargs.def"
@@ -34,14 +47,22 @@ static const struct { const char *end, *language; } suffixes[] = {
 	{ ".c", "c" }, { ".i", "cpp-output" }, { ".cc", "c++" }, { ".cp", "c++" }, { ".cxx", "c++" }, { ".cpp", "c++" },
 	{ ".CPP", "c++" }, { ".c++", "c++" }, { ".C", "c++" }, { ".ii", "c++-cpp-output" }, { ".s", "assembler" },
 	{ ".S", "assembler-with-cpp" }, { ".sx", "assembler-with-cpp" },
+	{ ".m", "objective-c" }, { ".mi", "objective-c-cpp-output" }, { ".mm", "objective-c++" }, { ".M", "objective-c++" },
+	{ ".mii", "objective-c++-cpp-output" }, { ".h", "c-header" }, { ".hh", "c++-header" }, { ".hp", "c++-header" },
+	{ ".hpp", "c++-header" }, { ".HPP", "c++-header" }, { ".hxx", "c++-header" }, { ".h++", "c++-header" },
+	{ ".H", "c++-header" }, { ".tcc", "c++-header" },
 	/* known, and not cached */
-	{ ".h", "c-header" }, { ".hh", "c++-header" }, { ".hpp", "c++-header" }, { ".hxx", "c++-header" }, { ".H", "c++-header" },
-	{ ".m", "objective-c" }, { ".mm", "objective-c++" }, { ".M", "objective-c++" }, { ".cu", "cuda" }, { ".f", "fortran" },
-	{ ".f90", "fortran" }, { ".F90", "fortran" }, { ".d", "d" }, { ".go", "go" }, { ".adb", "ada" }, { ".ll", "llvm" },
+	{ ".cu", "cuda" }, { ".f", "fortran" }, { ".f90", "fortran" }, { ".F90", "fortran" }, { ".d", "d" }, { ".go", "go" },
+	{ ".adb", "ada" }, { ".ll", "llvm" },
 };
 
 static const char *const cached_languages[] = {
-	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", NULL
+	"c", "c++", "cpp-output", "c++-cpp-output", "assembler", "assembler-with-cpp", "objective-c", "objective-c++",
+	"objective-c-cpp-output", "objective-c++-cpp-output", NULL
+};
+
+static const char *const header_languages[] = {
+	"c-header", "c++-header", "objective-c-header", "objective-c++-header", NULL
 };
 
 enum { EXPAND_DEPTH = 10, EXPAND_FILES = 100, EXPAND_MAX = 1 << 20 };
@@ -53,6 +74,8 @@ struct state {
 	bool compile;
 	bool deps;		/* a list is asked for: by -MD or -MF, by -Wp, */
 	bool named_deps, for_cpp_deps;
+	bool emit_pch;
+	const struct flag *xclang;	/* the last word for clang's front end, where that takes another */
 	size_t sources, files;
 	char *depfile, *source_language;
 };
@@ -118,13 +141,13 @@ static void expand(struct state *s, const char *arg, const char *cwd, int depth)
 
 /* ---- the table ---- */
 
-static const struct flag *find(const char *arg)
+static const struct flag *find(const struct flag *table, size_t n, const char *arg)
 {
 	const struct flag *best = NULL;
 	size_t best_len = 0;
 
-	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
-		const struct flag *f = &flags[i];
+	for (size_t i = 0; i < n; i++) {
+		const struct flag *f = &table[i];
 		size_t len;
 
 		if (f->text[1] != arg[1])
@@ -154,43 +177,34 @@ static bool known_f(const char *arg)
 	return bsearch(name, f_names, sizeof f_names / sizeof *f_names, sizeof *f_names, compare_name) != NULL;
 }
 
-/* "-Wp,a,b": what the preprocessor gets. */
-static void for_cpp(struct state *s, const char *arg, const char *value)
+/* What the preprocessor gets: "-Wp,a,b", "-Xpreprocessor a". label says by which of these. */
+static void for_cpp(struct state *s, const char *label, const char *arg, const struct kache_strs *words)
 {
-	KACHE_AUTO_STRS struct kache_strs words = { NULL, 0, 0 };
-
-	for (const char *p = value; ; p++) {
-		size_t len = strcspn(p, ",");
-
-		kache_strs_addn(&words, p, len);
-		p += len;
-		if (!*p)
-			break;
-	}
-	for (size_t i = 0; i < words.n; i++) {
-		const char *w = words.v[i], *next = i + 1 < words.n ? words.v[i + 1] : NULL;
+	for (size_t i = 0; i < words->n; i++) {
+		const char *w = words->v[i], *next = i + 1 < words->n ? words->v[i + 1] : NULL;
 
 		if ((!strcmp(w, "-MD") || !strcmp(w, "-MMD")) && next && *next && next[0] != '-') {
 			s->for_cpp_deps = true;
 			s->deps = true;
 			set(&s->depfile, next);
-			part(s->a, "-Wp,", w);
+			part(s->a, label, w);
 			i++;
 		} else if ((!strcmp(w, "-MT") || !strcmp(w, "-MQ")) && next) {
 			KACHE_AUTO_FREE char *both = kache_asprintf("%s,%s", w, next);
 
-			part(s->a, "-Wp,", both);
+			part(s->a, label, both);
 			i++;
-		} else if (!strcmp(w, "-MP") || ((kache_starts(w, "-D") || kache_starts(w, "-U") || kache_starts(w, "-I")) && w[2])) {
-			part(s->a, "-Wp,", w);
+		} else if (!strcmp(w, "-MP") || !strcmp(w, "-fopenmp") ||
+			   ((kache_starts(w, "-D") || kache_starts(w, "-U") || kache_starts(w, "-I")) && w[2])) {
+			part(s->a, label, w);
 		} else {
 			refuse(s->a, "preprocessor-flag", arg);
 		}
 	}
 }
 
-/* "-Wa,a,b": what the assembler gets. Those that leave a listing somewhere are not among these. */
-static void for_as(struct state *s, const char *arg, const char *value)
+/* What the assembler gets. Those words that leave a listing somewhere are not among these. */
+static void for_as(struct state *s, const char *arg, const struct kache_strs *given)
 {
 	static const char *const words[] = {
 		"--noexecstack", "--execstack", "--divide", "--32", "--64", "--x32", "--fatal-warnings", "--warn", "--no-warn", "-W",
@@ -202,9 +216,8 @@ static void for_as(struct state *s, const char *arg, const char *value)
 		"-march=", "-mtune=", "-mcpu=", "-mfpu=", "-mrelax-relocations=", "--compress-debug-sections=", "-I", NULL
 	};
 
-	for (const char *p = value; ; p++) {
-		size_t len = strcspn(p, ",");
-		KACHE_AUTO_FREE char *w = kache_strndup(p, len);
+	for (size_t i = 0; i < given->n; i++) {
+		const char *w = given->v[i];
 		bool known = in_list(words, w);
 
 		for (const char *const *start = starts; *start && !known; start++)
@@ -212,11 +225,62 @@ static void for_as(struct state *s, const char *arg, const char *value)
 		if (!known)
 			refuse(s->a, "assembler-flag", arg);
 		s->a->compressed |= kache_starts(w, "--compress");
+	}
+}
+
+/* Words for another program: "a,b", or a single one that may hold commas. */
+static void hand_on(struct state *s, const struct flag *f, const char *value)
+{
+	bool to_cpp = f->action == KACHE_CC_FOR_CPP || f->action == KACHE_CC_TO_CPP;
+	bool single = f->action == KACHE_CC_TO_CPP || f->action == KACHE_CC_TO_AS;
+	KACHE_AUTO_FREE char *arg = kache_asprintf("%s%s%s", f->text, single ? " " : "", value);
+	KACHE_AUTO_STRS struct kache_strs words = { NULL, 0, 0 };
+
+	for (const char *p = value; ; p++) {
+		size_t len = single ? strlen(p) : strcspn(p, ",");
+
+		kache_strs_addn(&words, p, len);
 		p += len;
 		if (!*p)
 			break;
 	}
-	part(s->a, "-Wa,", value);
+	if (to_cpp) {
+		for_cpp(s, f->text, arg, &words);
+		return;
+	}
+	for_as(s, arg, &words);
+	part(s->a, f->text, value);
+}
+
+static void for_llvm(struct state *s, const char *word)
+{
+	for (const char *const *start = llvm_starts; *start; start++)
+		if (kache_starts(word, *start))
+			return;
+	refuse(s->a, "mllvm", word);
+}
+
+/* One word for clang's front end. Its value, where it takes one, is the next such word, whatever lies between them. */
+static void for_clang(struct state *s, const char *word)
+{
+	const struct flag *f = s->xclang;
+
+	part(s->a, "-Xclang", word);
+	if (f) {
+		s->xclang = NULL;
+		if (f->action == KACHE_CC_TO_LLVM)
+			for_llvm(s, word);
+		return;
+	}
+	f = word[0] == '-' && word[1] ? find(xclang_flags, sizeof xclang_flags / sizeof *xclang_flags, word) : NULL;
+	if (!f && (word[0] != '-' || !known_f(word)))
+		refuse(s->a, "xclang", word);
+	if (!f)
+		return;
+	s->xclang = f->shape == NEXT ? f : NULL;
+	s->emit_pch |= f->action == KACHE_CC_EMIT_PCH;
+	s->a->no_pch_times |= f->action == KACHE_CC_NO_TIMES;
+	s->a->colour_given |= f->action == KACHE_CC_COLOUR;
 }
 
 static void act(struct state *s, const struct flag *f, const char *arg, const char *value)
@@ -235,6 +299,9 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 		break;
 	case KACHE_CC_COLOUR:
 		a->colour_given = true;
+		break;
+	case KACHE_CC_ADDS:
+		a->adds = true;
 		break;
 	case KACHE_CC_NATIVE:
 		a->native_cpu |= !strcmp(value, "native");
@@ -260,11 +327,17 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 		a->assembly |= !strcmp(arg, "-S");
 		break;
 	case KACHE_CC_FOR_CPP:
-		for_cpp(s, arg, value);
-		return;
 	case KACHE_CC_FOR_AS:
-		for_as(s, arg, value);
+	case KACHE_CC_TO_CPP:
+	case KACHE_CC_TO_AS:
+		hand_on(s, f, value);
 		return;
+	case KACHE_CC_TO_CLANG:
+		for_clang(s, value);
+		return;
+	case KACHE_CC_TO_LLVM:
+		for_llvm(s, value);
+		break;
 	case KACHE_CC_REFUSE:
 		refuse(a, f->reason, arg);
 		break;
@@ -273,6 +346,8 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 	case KACHE_CC_INPUT:
 	case KACHE_CC_MAP:
 	case KACHE_CC_LINK:
+	case KACHE_CC_EMIT_PCH:
+	case KACHE_CC_NO_TIMES:
 		break;
 	}
 	part(a, f->text, value);
@@ -316,7 +391,7 @@ static size_t argument(struct state *s, size_t i)
 		source(s, arg);
 		return 1;
 	}
-	f = find(arg);
+	f = find(flags, sizeof flags / sizeof *flags, arg);
 	if (!f && known_f(arg)) {
 		part(a, "-f", arg + 2);
 		return 1;
@@ -341,6 +416,16 @@ static size_t argument(struct state *s, size_t i)
 	return 1;
 }
 
+static void name_output(struct state *s)
+{
+	struct kache_cc_args *a = s->a;
+
+	if (a->header)	/* beside the header: it is looked for there */
+		a->output = kache_asprintf("%s.gch", a->source);
+	else
+		a->output = with_end(a->source, true, a->assembly ? ".s" : ".o");
+}
+
 static void conclude(struct state *s)
 {
 	struct kache_cc_args *a = s->a;
@@ -348,18 +433,27 @@ static void conclude(struct state *s)
 
 	if (!a->source)
 		refuse(a, s->compile ? "no-source" : a->argv.n ? "link" : "query", NULL);
-	else if (!s->compile)
+	else if (!s->compile && !a->header)
 		refuse(a, "link", NULL);
 	if (s->sources > 1)
 		refuse(a, "several-sources", NULL);
 	if (a->why)
 		return;
-	if (!strcmp(a->source, "-")) {
+	if (a->header && !strcmp(a->source, "-")) {
 		refuse(a, "standard-input", NULL);
 		return;
 	}
-	if (!in_list(cached_languages, s->source_language)) {
-		refuse(a, kache_ends(s->source_language, "-header") ? "precompiled-header" : "language", s->source_language);
+	if (!a->header && !in_list(cached_languages, s->source_language)) {
+		refuse(a, kache_ends(s->source_language, "-header") ? "modules" : "language", s->source_language);
+		return;
+	}
+	if (s->xclang || (s->emit_pch && !a->header)) {
+		refuse(a, "xclang", s->xclang ? s->xclang->text : "-emit-pch");
+		return;
+	}
+	/* gcc leaves two files then. */
+	if (a->header && a->assembly) {
+		refuse(a, "precompiled-header", "-S");
 		return;
 	}
 	if (named && !*a->output) {
@@ -368,7 +462,7 @@ static void conclude(struct state *s)
 	}
 	a->language = kache_strdup(s->source_language);
 	if (!named)
-		a->output = with_end(a->source, true, a->assembly ? ".s" : ".o");
+		name_output(s);
 	/* -Wp,-MD,FILE says where; what becomes of that with -MD or -MF beside it is anybody's guess. */
 	if (s->for_cpp_deps && s->named_deps)
 		refuse(a, "dependency-flags", "-Wp,");
@@ -388,8 +482,9 @@ void kache_cc_args_parse(int argc, char *const *argv, const char *cwd, struct ka
 		expand(&s, argv[i], cwd, 0);
 	for (size_t i = 0; i < out->argv.n;)
 		i += argument(&s, i);
+	out->header = s.sources == 1 && in_list(header_languages, s.source_language);
 	/* What is not a compile at all is called that, whatever else we do not know about it. */
-	if (!s.compile && out->why && (!strcmp(out->why, "other-input") || !strcmp(out->why, "unknown-flag"))) {
+	if (!s.compile && !out->header && out->why && (!strcmp(out->why, "other-input") || !strcmp(out->why, "unknown-flag"))) {
 		out->why = "link";
 		free(out->detail);
 		out->detail = NULL;
@@ -413,7 +508,7 @@ void kache_cc_args_forwarded(const struct kache_strs *words, const char *cwd, st
 	if (a.why)
 		refuse(out, a.why, a.detail);
 	else if (strcmp(a.source, source_) || strcmp(a.language, "c++") || strcmp(a.output, "x.o") || a.depfile || a.assembly ||
-		 a.target_given || a.place)
+		 a.target_given || a.place || a.adds)
 		refuse(out, "host-flag", words->n ? words->v[0] : NULL);
 	out->native_cpu |= a.native_cpu;
 	out->colour_given |= a.colour_given;

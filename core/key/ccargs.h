@@ -15,6 +15,7 @@ enum kache_cc_action {
 	KACHE_CC_MAP,		/* gives other names to directories, in what comes out */
 	KACHE_CC_LINK,		/* the linker only; a compile may complain that it is not used */
 	KACHE_CC_COLOUR,	/* says whether diagnostics are coloured */
+	KACHE_CC_ADDS,		/* names a file of further arguments, which may be of any kind */
 	KACHE_CC_NATIVE,	/* asks the processor, where its value is "native" */
 	KACHE_CC_PLACE,		/* the name of the output reaches what is in it, or a file beside it */
 	KACHE_CC_RECORD,	/* likewise, and so does the whole command line */
@@ -27,6 +28,12 @@ enum kache_cc_action {
 	KACHE_CC_MODE,		/* -c, -S */
 	KACHE_CC_FOR_CPP,	/* -Wp, */
 	KACHE_CC_FOR_AS,	/* -Wa, */
+	KACHE_CC_TO_CPP,	/* -Xpreprocessor */
+	KACHE_CC_TO_AS,		/* -Xassembler */
+	KACHE_CC_TO_CLANG,	/* -Xclang: what its front end gets, a word at a time */
+	KACHE_CC_TO_LLVM,	/* -mllvm */
+	KACHE_CC_EMIT_PCH,	/* -emit-pch of clang's front end */
+	KACHE_CC_NO_TIMES,	/* -fno-pch-timestamp, likewise */
 	KACHE_CC_REFUSE		/* can't be cached, by the name that the table gives */
 };
 
@@ -51,10 +58,13 @@ struct kache_cc_args {
 	char *depfile;		/* NULL: no list of dependencies is asked for */
 	char *host;		/* nvcc: the compiler that -ccbin names, or NULL */
 	bool assembly;		/* -S */
+	bool header;		/* a header is precompiled: its name or -x says so, and there need not be a -c */
+	bool no_pch_times;	/* clang is not to go by the times of headers */
 	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
 	bool colour_given;
 	bool native_cpu;
 	bool place, record, compressed;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD, KACHE_CC_COMPRESS */
+	bool adds;		/* see KACHE_CC_ADDS */
 	struct kache_cc_part *parts;	/* of the key, in the order of the command line */
 	size_t n_parts;
 };

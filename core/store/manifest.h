@@ -20,7 +20,9 @@ enum kache_input_kind {
 	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
 	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
 	KACHE_INPUT_LINK = 9,		/* name: token path of a symbolic link; hash: of its target */
-	KACHE_INPUT_PLACE = 10		/* name: a token; hash: of the directory that it stands for, by name */
+	KACHE_INPUT_PLACE = 10,		/* name: a token; hash: of the directory that it stands for, by name */
+	KACHE_INPUT_TIME = 11,		/* name: token path of a file; hash: of the second that it was last changed in */
+	KACHE_INPUT_ORDER = 12		/* name: token path of a directory; hash: of its names as they come */
 };
 
 struct kache_input {

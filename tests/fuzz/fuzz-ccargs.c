@@ -43,7 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(!a.record || a.place);
 	FUZZ_CHECK(a.why || !a.detail);
 	if (!a.why) {
-		FUZZ_CHECK(a.source && *a.source && strcmp(a.source, "-") && a.language && a.output && *a.output);
+		FUZZ_CHECK(a.source && *a.source && a.language && a.output && *a.output);
+		FUZZ_CHECK(!a.header || (strcmp(a.source, "-") && !a.assembly));
 		FUZZ_CHECK(!a.depfile || (*a.depfile && strcmp(a.depfile, "-")));
 		FUZZ_CHECK(!a.depfile || strcmp(a.language, "assembler"));
 	}

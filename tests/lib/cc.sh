@@ -5,6 +5,7 @@
 #
 # Exit status, standard output, standard error, the names and the bytes of all files that were made have to be the same.
 # EXPECT says what has to become of the call: "hit", "miss", "failed", "uncached REASON", "passthrough REASON", "any".
+# Of files that match $cc_vary, which the compiler makes another way each time, only the names.
 # $cc is the compiler; $cc_plain and $cc_kache, where they are set, are the two commands instead; $cc_made is run before files in
 # $T/made.plain and $T/made.kache are compared.
 # cc_each FUNCTION… runs each with every compiler that is installed. One point for each call.
@@ -14,7 +15,7 @@ export KACHE_DAEMON=off LC_ALL=C
 unset CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH SOURCE_DATE_EPOCH GCC_COLORS LANG LANGUAGE MAKEFLAGS
 unset CARGO_PKG_NAME OUT_DIR RUSTC
 test -f "$builddir/kache-observe.so" || skip_all "C is cached with the observer only"
-cc=gcc cxx=g++ cc_plain= cc_kache= cc_made=
+cc=gcc cxx=g++ cc_plain= cc_kache= cc_made= cc_vary=
 
 cc_begin() {
 	cc_name=$1
@@ -52,7 +53,8 @@ cc_is() { # EXPECT TEXT ARGUMENT…
 	cmp -s "$T/out.plain" "$T/out.kache" || cc_bad="$cc_bad stdout"
 	cmp -s "$T/err.plain" "$T/err.kache" || cc_bad="$cc_bad stderr"
 	${cc_made:-:}
-	diff -r "$T/made.plain" "$T/made.kache" > "$T/diff" 2>&1 || cc_bad="$cc_bad files"
+	diff -r ${cc_vary:+-x "$cc_vary"} "$T/made.plain" "$T/made.kache" > "$T/diff" 2>&1 || cc_bad="$cc_bad files"
+	test "$(cd "$T/made.plain" && find . | sort)" = "$(cd "$T/made.kache" && find . | sort)" || cc_bad="$cc_bad names"
 	ev=$(events)
 	case $cc_expect in
 	any) ;;

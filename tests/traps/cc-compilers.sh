@@ -72,6 +72,45 @@ exchanged() {
 	cc_is miss "which has changed" -specs=more.specs -c x.c
 }
 
+# Arguments that a script, a file of specs or a configuration file adds, which the command line does not show.
+added() {
+	cc_begin added
+	# what every flag is that puts the name of the output into it
+	case $cc in gcc) record=-frecord-gcc-switches ;; clang) record=-frecord-command-line ;; esac
+	printf '#!/bin/sh\nexec %s %s "$@"\n' $cc $record > my-$cc
+	chmod +x my-$cc
+	cc_plain="$W/my-$cc" cc_kache="$KACHE $W/my-$cc"
+	cc_twice "a script that adds $record" -c x.c -o a.o
+	cc_is any "another object" -c x.c -o b.o
+	printf '#!/bin/sh\ncase "$*" in *b.o*) exec %s -DH=3 "$@" ;; esac\nexec %s "$@"\n' $cc $cc > my-$cc
+	printf 'int f(void) { return\n#ifdef H\nH;\n#else\n0;\n#endif\n}\n' > x.c
+	cc_twice "a script that goes by the name of the object" -c x.c -o a.o
+	cc_is any "another object" -c x.c -o b.o
+	cc_twice "and by that of the list" -MD -MF a.d -c x.c -o a.o
+	cc_is any "another list" -MD -MF b.o.d -c x.c -o a.o
+	cc_plain='' cc_kache=''
+	if test $cc = gcc; then
+		printf '*cc1:\n+ %s\n' $record > more.specs
+		cc_is any "specs that add it" -specs=more.specs -c x.c -o a.o
+		cc_is any "another object" -specs=more.specs -c x.c -o b.o
+		printf 'int included;\n' > my.cfg
+		cc_twice "a configuration file of somebody else's" -include my.cfg -c x.c
+		return 0
+	fi
+	printf -- '-DH=5\n' > my.cfg
+	cc_twice "a configuration file" --config "$W/my.cfg" -c x.c -o a.o
+	printf -- '-DH=6\n' > my.cfg
+	cc_is miss "which has changed" --config "$W/my.cfg" -c x.c -o a.o
+	printf -- '%s\n' $record > my.cfg
+	cc_is any "one that adds $record" --config "$W/my.cfg" -c x.c -o a.o
+	cc_is any "another object" --config "$W/my.cfg" -c x.c -o b.o
+	printf -- '-save-temps\n' > my.cfg
+	cc_is "uncached configuration-file" "one with what is not cached" --config "$W/my.cfg" -c x.c -o a.o
+	cc_plain="env CCC_OVERRIDE_OPTIONS=+$record $cc" cc_kache="env CCC_OVERRIDE_OPTIONS=+$record $KACHE $cc"
+	cc_is "passthrough unknown-flag" "the variable that changes arguments" -c x.c -o a.o
+	cc_plain='' cc_kache=''
+}
+
 # A copy of the driver that is replaced in place.
 upgraded() {
 	test $cc = gcc || return 0
@@ -161,5 +200,5 @@ others() {
 	fi
 }
 
-cc_each scripts exchanged upgraded links prefixed others
+cc_each scripts exchanged added upgraded links prefixed others
 finish

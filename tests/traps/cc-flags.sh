@@ -87,6 +87,12 @@ languages() {
 	cc_plain='' cc_kache=''
 }
 
+from() { # FILE COMMAND…
+	from_file=$1
+	shift
+	"$@" < "$from_file"
+}
+
 # What is not cached, by its name.
 named() {
 	cc_begin named
@@ -103,17 +109,79 @@ named() {
 	cc_is "passthrough output-not-a-file" "/dev/null" -c x.c -o /dev/null
 	cc_is any "no source" -c
 	test -c /dev/null; ok $? "$cc named: /dev/null is still there"
-	echo 'int f(void) { return 2; }' | "$KACHE" $cc -x c -c - -o x.o
-	is "$(events)" "passthrough other - standard-input -" "$cc named: standard input"
-	test -s x.o; ok $? "$cc named: and is compiled"
+}
+
+# The source comes from standard input.
+standard_input() {
+	cc_begin standard_input
+	mv x.c source
+	cc_plain="from source $cc" cc_kache="from source $KACHE $cc"
+	cc_twice "a source from standard input" -g -x c -c - -o x.o
+	cc_is hit "the name of the object by itself" -g -x c -c -
+	echo 'int g(void) { return 2; }' >> source
+	cc_is miss "another source" -g -x c -c - -o x.o
+	echo '#define H 4' > h.h
+	cc_is miss "a header of it has changed" -g -x c -c - -o x.o
+	cc_is any "as something else" -x assembler -c - -o x.o
+	echo 'int bad' > source
+	cc_is failed "a source that is wrong" -x c -c - -o x.o
+	: > source
+	cc_twice "an empty source" -x c -c - -o x.o
+	echo 'const char *now(void) { return __TIMESTAMP__; }' > source
+	"$KACHE" $cc -x c -c - -o x.o < source
+	is "$(events)" "uncached object - time-macro -" "$cc standard_input: the time in it"
 	rm x.o
-	echo 'int f(void);' > h.h
-	"$KACHE" $cc -x c-header -c h.h -o h.h.gch
-	is "$(events)" "passthrough other h.h precompiled-header c-header" "$cc named: making a precompiled header"
-	printf '#include "h.h"\nint f(void) { return 1; }\n' > x.c
-	sleep 0.02
-	cc_is any "beside a precompiled header" -c x.c
-	test $cc = clang || like "$ev" precompiled-header "$cc named: which is not cached"
+	# more than is read for a key
+	awk 'BEGIN { for (i = 0; i < 300000; i++) print "/* a comment that is there to be long, and nothing else: " i " */" }' > source
+	echo 'int last(void) { return 3; }' >> source
+	cc_is "passthrough standard-input" "a source that is too long" -x c -c - -o x.o
+	cc_plain='' cc_kache=''
+	printf 'int f(int a) { return a; }\n' > x.c
+	cc_is "passthrough standard-input" "a file that is named like standard input" -include - -c x.c
+	test $cc = clang || return 0
+	: > -
+	printf 'f:100:10\n 1: 10\n' > prof
+	cc_plain="from prof $cc" cc_kache="from prof $KACHE $cc"
+	cc_is "passthrough standard-input" "a profile from standard input" -O2 -fprofile-sample-use=- -c x.c
+	cc_plain='' cc_kache=''
+}
+
+# Words for clang's front end, for LLVM, for the preprocessor and the assembler.
+handed_on() {
+	cc_begin handed_on
+	cc_twice "-Xassembler" -Xassembler --noexecstack -c x.c
+	cc_is any "-Xassembler, another word" -Xassembler --execstack -c x.c
+	cc_twice "-Xpreprocessor" -Xpreprocessor -DH2=2 -c x.c
+	cc_is miss "-Xpreprocessor, another word" -Xpreprocessor -DH2=3 -c x.c
+	test $cc = clang || return 0
+	printf 'int g(int *a, int n) { int s = 0; for (int i = 0; i < n; i++) s += a[i]; return s; }\n' > x.c
+	cc_twice "-Xclang -target-feature" -O2 -Xclang -target-feature -Xclang +avx2 -c x.c
+	cc_is miss "-Xclang -target-feature, another one" -O2 -Xclang -target-feature -Xclang -sse4.1 -c x.c
+	cc_twice "-Xclang -include" -Xclang -include -Xclang h.h -c x.c
+	echo '#define H 2' > h.h
+	cc_is miss "-Xclang -include of what has changed" -Xclang -include -Xclang h.h -c x.c
+	cc_twice "-Xclang -disable-llvm-passes" -O2 -Xclang -disable-llvm-passes -c x.c
+	cc_twice "-mllvm" -O2 -mllvm -force-vector-width=8 -c x.c
+	cc_is miss "-mllvm, another word" -O2 -mllvm -force-vector-width=2 -c x.c
+	cc_is "passthrough mllvm" "-mllvm -stats" -O2 -mllvm -stats -c x.c
+	cc_is "passthrough xclang" "-Xclang -load" -Xclang -load -Xclang ./none.so -c x.c
+	cc_is "passthrough xclang" "-Xclang -include of nothing" -c x.c -Xclang -include
+}
+
+# Objective-C is built into clang.
+objective_c() {
+	test $cc = clang || return 0
+	cc_begin objective_c
+	printf '#include "h.h"\n@interface A { int x; }\n@end\nint f(void) { return H; }\n' > x.m
+	cc_twice "Objective-C" -c x.m
+	echo '#define H 2' > h.h
+	cc_is miss "a header has changed" -c x.m
+	cc_is any "#import" -include h.h -x objective-c -c x.m
+	cp x.m x.mm
+	cc_twice "Objective-C++" -c x.mm -o x.o
+	cp x.m y.c
+	cc_is failed "not as C" -c y.c
+	cc_is miss "by -x" -x objective-c -c y.c
 }
 
 # The sanitizer's list of what to ignore.
@@ -127,5 +195,5 @@ ignorelist() {
 	cc_is miss "which has changed" -fsanitize=undefined -fsanitize-ignorelist=list -c x.c
 }
 
-cc_each defines code debug maps languages named ignorelist
+cc_each defines code debug maps languages named standard_input handed_on objective_c ignorelist
 finish

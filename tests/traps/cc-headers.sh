@@ -160,6 +160,50 @@ absolute() {
 	cc_is hit "a source by its full name" -c "$W/x.c"
 }
 
+# While the compiler runs, what it has read already is exchanged for something that is older than the compile.
+meanwhile() {
+	cc_begin meanwhile
+	mkdir v1 v2 list
+	echo '#define H 1' > v1/h.h
+	echo '#define H 2' > v2/h.h
+	rm h.h
+	cat > x.cc <<-'EOS'
+		#include "h.h"
+		constexpr int slow() { int s = 0; for (int i = 0; i < 1200000; i++) s += i & 1; return s; }
+		constexpr int x = slow();
+		int f() { return H + x; }
+	EOS
+	case $cc in gcc) set -- -fconstexpr-loop-limit=9999999 -fconstexpr-ops-limit=999999999 ;; clang) set -- -fconstexpr-steps=999999999 ;; esac
+	sleep 0.02
+	for way in link directory; do
+		rm -rf now
+		case $way in
+		link) ln -s v1 now ;;
+		directory) mkdir now; echo '#define H 1' > now/h.h ;;
+		esac
+		sleep 0.02
+		cc_kache="meanwhile_$way"
+		cc_is "uncached input-changed" "another $way, made while it is compiled" "$@" -Inow -c x.cc
+		cc_kache=''
+	done
+}
+meanwhile_link() {
+	"$KACHE" $cc "$@" &
+	sleep 0.35
+	ln -sfn v2 now
+	wait $!
+}
+meanwhile_directory() {
+	rm -rf v3
+	cp -r v2 v3
+	sleep 0.02
+	"$KACHE" $cc "$@" &
+	sleep 0.35
+	mv now old && mv v3 now
+	rm -rf old
+	wait $!
+}
+
 # What a removed or unreadable input comes to is the compiler's business.
 gone() {
 	cc_begin gone
@@ -172,5 +216,5 @@ gone() {
 	cc_is "passthrough source-not-a-file" "the source is gone" -c x.c
 }
 
-cc_each edited quick appears late_directory has_include order symlinks includes counter absolute gone
+cc_each edited quick appears late_directory has_include order symlinks includes counter absolute meanwhile gone
 finish

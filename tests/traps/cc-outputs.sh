@@ -127,6 +127,20 @@ variables() {
 	cc_plain='' cc_kache=''
 }
 
+# Likewise where such a file lies beside the object, and a flag that leaves others there: what they held before would come back.
+appended() {
+	cc_begin appended
+	case $cc in gcc) set -- DEPENDENCIES_OUTPUT=log ;; clang) set -- CC_PRINT_OPTIONS=1 CC_PRINT_OPTIONS_FILE=log ;; esac
+	env "$@" "$KACHE" $cc --coverage -frandom-seed=1 -c x.c
+	like "$(events)" '^uncached .* side-output' "$cc appended: a file that is appended to is not kept"
+	wc -l < log > "$T/one"
+	env "$@" "$KACHE" $cc --coverage -frandom-seed=1 -c x.c
+	is "$(wc -l < log)" "$(($(cat "$T/one") * 2))" "$cc appended: and is appended to"
+	test $cc = clang || return 0
+	CC_PRINT_PROC_STAT=1 "$KACHE" $cc -c x.c > "$T/out"
+	like "$(events)" '^uncached .* side-output' "$cc appended: how long it took is nobody else's"
+}
+
 beside() {
 	cc_begin beside
 	mkdir out a
@@ -152,6 +166,57 @@ beside() {
 	cc_is any "-frecord-gcc-switches, another object" -frecord-gcc-switches -c x.c -o out/y.o
 }
 
+# What the optimizer has to say: beside the object, or as messages.
+records() {
+	cc_begin records
+	mkdir out a
+	printf 'static int g(int a) { return a * a; }\nint f(int *a, int n) { int s = 0; for (int i = 0; i < n; i++) s += g(a[i]); return s; }\n' > x.c
+	case $cc in
+	gcc)
+		cc_vary='*.json.gz'	# with addresses of one process
+		set -- -fopt-info-all -fopt-info-vec=out/said -fdump-tree-optimized -fdump-rtl-expand ;;
+	clang)
+		set -- '-Rpass=.*' '-Rpass-missed=.*' -foptimization-record-file=out/own.yaml ;;
+	esac
+	for flag in -fsave-optimization-record "$@"; do
+		cc_twice "$flag" -O3 $flag -c x.c -o out/x.o
+	done
+	cc_is miss "another object" -O3 -fsave-optimization-record -c x.c -o out/y.o
+	cc_is miss "in another directory" -O3 -fsave-optimization-record -c x.c -o a/x.o
+	test "$(find "$T/made.kache" -type f | wc -l)" = 2; ok $? "$cc records: with a record of its own"
+	cc_vary=
+	case $cc in
+	gcc) cc_is "uncached side-output" "a file elsewhere" -O3 -fopt-info-vec=a/said -c x.c -o out/x.o ;;
+	clang) cc_is "uncached side-output" "a file elsewhere" -O3 -foptimization-record-file=a/own.yaml -c x.c -o out/x.o ;;
+	esac
+	"$KACHE" $cc -ftime-report -c x.c -o out/x.o 2> "$T/err"
+	is "$(events)" "passthrough other x.c report -ftime-report" "$cc records: how long it took is not kept"
+	rm out/x.o
+	test $cc = gcc || cc_is "passthrough compilation-database" "-MJ" -MJ x.json -c x.c -o out/x.o
+}
+
+# clang's profiles: from counters, and from samples.
+clang_profile() {
+	test $cc = clang || return 0
+	cc_begin clang_profile
+	printf 'int g(int);\nint f(int n) { int s = 2; if (n > 3) s = g(n); return s; }\n' > x.c
+	printf 'f:100:10\n 1: 10\n' > samples
+	cc_twice "-fprofile-sample-use" -O2 -fprofile-sample-use=samples -c x.c
+	printf 'f:900:90\n 1: 90\n' > samples
+	cc_is miss "which has changed" -O2 -fprofile-sample-use=samples -c x.c
+	command -v llvm-profdata > /dev/null || return 0
+	printf 'f\n24\n2\n100\n1\n\n' > counts
+	llvm-profdata merge counts -o x.profdata || return 0
+	cc_twice "-fprofile-instr-use" -O2 -fprofile-instr-use=x.profdata -c x.c
+	printf 'f\n24\n2\n100\n99\n\n' > counts
+	llvm-profdata merge counts -o x.profdata
+	sleep 0.02
+	cc_is miss "which has changed" -O2 -fprofile-instr-use=x.profdata -c x.c
+	mkdir dir
+	mv x.profdata dir/default.profdata
+	cc_twice "-fprofile-use of a directory" -O2 -fprofile-use=dir -c x.c
+}
+
 profile() {
 	test $cc = gcc || return 0
 	cc_begin profile
@@ -166,5 +231,5 @@ profile() {
 	cc_is miss "the profile has changed" -O2 -fprofile-use -c x.c -o x.o
 }
 
-cc_each places behind_links over lists variables beside profile
+cc_each places behind_links over lists variables appended beside records clang_profile profile
 finish
