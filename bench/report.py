@@ -45,6 +45,90 @@ def hits(results):
     return "\n".join(lines)
 
 
+def c_calls(part, files):
+    """c-hit and c-miss, for the terminal."""
+    lines = []
+    for name, one in files.items():
+        lines.append("== %s: %s, %d headers" % (part, name, one["headers"]))
+        for tool, r in one["tools"].items():
+            more = "  calls %s  instructions %s" % (r["calls"], r["instructions"]) if r.get("calls") else ""
+            if "over" in r:
+                more = "  beyond the compile %8.0f us (%.0f to %.0f), cpu %.0f us" % (
+                    r["over"]["us"], r["over"]["us_low"], r["over"]["us_high"], r["over_cpu"]["us"])
+            lines.append("    %-14s %9.0f us (%.0f to %.0f, %d rounds)  cpu %.0f us%s" % (
+                tool, r["us"], r["us_low"], r["us_high"], r["rounds"], r["cpu_us"], more))
+    return "\n".join(lines)
+
+
+def c_project(name, one):
+    lines = ["== %s: %s" % (name, one["what"])]
+    for scene, by_tool in one["scenes"].items():
+        for tool, runs in by_tool.items():
+            walls = [r["wall"] for r in runs]
+            lines.append("    %s %-14s %9s   (%s to %s)  cpu %9s" % (
+                scene, tool, seconds(middle(runs)), seconds(min(walls)), seconds(max(walls)), seconds(middle(runs, "cpu"))))
+    lines.append("    hits of a warm build: %s" % ", ".join("%s %d" % h for h in one["hits"].items()))
+    return "\n".join(lines)
+
+
+def c_ratios(data):
+    """The same as ratios, for C. Of ccache's two ways the faster one counts."""
+    found = []
+
+    def best(tools, key, names=("ccache", "ccache-depend")):
+        values = [key(tools[n]) for n in names if n in tools]
+        return min(values) if values and "kache" in tools else None
+
+    for name, one in data.get("c-hit", {}).items():
+        for what, names, bound in (("ccache", ("ccache", "ccache-depend"), 4 if name == "small C" else 5), ("sccache", ("sccache",), 20)):
+            theirs = best(one["tools"], lambda r: r["us"], names)
+            if theirs:
+                found.append(("hit, %s: %s / ours" % (name, what), theirs / one["tools"]["kache"]["us"], bound, False))
+    for name, one in data.get("c-miss", {}).items():
+        for what, names in (("ccache, direct mode", ("ccache",)), ("ccache, depend mode", ("ccache-depend",))):
+            theirs = best(one["tools"], lambda r: r.get("over_cpu", {}).get("us", 0), names)
+            if theirs and theirs > 0:
+                bound = 1 / 3 if names == ("ccache",) else None
+                found.append(("processor time of a miss beyond the compile, %s: ours / %s" % (name, what),
+                              one["tools"]["kache"]["over_cpu"]["us"] / theirs, bound, True))
+    for name, one in data.get("c-projects", {}).items():
+        warm, cold = one["scenes"]["warm"], one["scenes"]["cold"]
+        theirs = best(warm, middle)
+        if theirs:
+            found.append(("%s: warm, ours / ccache" % name, middle(warm["kache"]) / theirs, 0.6, True))
+        if "kache" in cold:
+            found.append(("%s: cold / warm, ours" % name, middle(cold["kache"]) / middle(warm["kache"]), 30 if name == "rocksdb" else None, False))
+    return found
+
+
+def c_markdown(data):
+    lines = []
+    names = [t for t in ("plain", "kache", "ccache", "ccache-depend", "sccache") if t in data["versions"]]
+    if "c-hit" in data or "c-miss" in data:
+        lines += ["| ms | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for part, title in (("c-hit", "hit"), ("c-miss", "miss")):
+        for name, one in data.get(part, {}).items():
+            tools = one["tools"]
+            rounds = max(r["rounds"] for r in tools.values())
+            lines.append("| %s, %s, %d headers (%d rounds) | " % (title, name, one["headers"], rounds) + " | ".join(
+                "%.2f (%.2f-%.2f)" % tuple(tools[t][k] / 1000 for k in ("us", "us_low", "us_high")) if t in tools else "" for t in names) + " |")
+            if part == "c-hit":
+                lines.append("| system calls | " + " | ".join(str(tools[t].get("calls") or "") if t in tools else "" for t in names) + " |")
+            else:
+                for what, key in (("beyond the compile", "over"), ("processor time of that", "over_cpu")):
+                    lines.append("| %s | " % what + " | ".join(
+                        "%.2f" % (tools[t][key]["us"] / 1000) if key in tools.get(t, {}) and (t != "sccache" or key == "over") else ""
+                        for t in names) + " |")
+    if "c-projects" in data:
+        lines += ["", "| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    for name, one in data.get("c-projects", {}).items():
+        for scene, by_tool in one["scenes"].items():
+            lines.append("| %s, %s | " % (name, scene) + " | ".join(
+                "%s (%d x)" % (seconds(middle(by_tool[t])), len(by_tool[t])) if t in by_tool else "" for t in names) + " |")
+        lines.append("| %s, hits | " % name + " | ".join(str(one["hits"].get(t, "")) for t in names) + " |")
+    return lines + [""] if lines else []
+
+
 def ratios(data):
     """(name, value, bound, at most?) of everything that has a bound."""
     found = []
@@ -74,7 +158,7 @@ def ratios(data):
     if "plain" in disk and "kache" in disk:
         found.append(("disk: 5 target directories + store / one target directory",
                       max(disk["kache"]["freed_kib"], 0) / max(disk["plain"]["freed_kib"], 1), 2.0, True))
-    return [r for r in found if r[1] is not None]
+    return [r for r in found + c_ratios(data) if r[1] is not None]
 
 
 def markdown(data):
@@ -108,9 +192,10 @@ def markdown(data):
         lines += ["| %s | %.0f MiB | %.0f MiB |" % ("one target directory, plain" if t == "plain" else t + ": 5 and the store",
                                                     r["du_kib"] / 1024, r["freed_kib"] / 1024) for t, r in data["disk"].items()]
         lines.append("")
+    lines += c_markdown(data)
     lines += ["| | | bound |", "|---|---|---|"]
     for name, value, bound, most in ratios(data):
-        verdict = "" if bound is None else "%s %g%s" % ("at most" if most else "at least", bound,
+        verdict = "" if bound is None else "%s %.3g%s" % ("at most" if most else "at least", bound,
                                                        "" if (value <= bound if most else value >= bound) else ": **missed**")
         lines.append("| %s | %.2f | %s |" % (name, value, verdict))
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """What builds are made with: plain cargo, the floor, kache, and what a user would pick instead, each as its documentation sets it up for
 speed. Peers are found on PATH (or where an option says) and never built here."""
+import json
 import os
 import pathlib
 import shutil
@@ -137,6 +138,85 @@ class Ccache(Tool):
     def variables(self):
         return {"CC": self.program + " cc", "CXX": self.program + " c++", "CCACHE_DIR": str(self.store), "CCACHE_DEPEND": "1",
                 "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime", "CCACHE_NOCOMPRESS": "1", "CCACHE_MAXSIZE": "20G"}
+
+
+class Launcher:
+    """What C is compiled through: `launch` goes before the compiler's name. Rust is compiled plainly."""
+
+    launch = ()
+
+    def variables(self):
+        return {}
+
+    def pids(self):
+        return daemons(str(self.store)) if self.launch else []
+
+    def ask(self, *words):
+        return subprocess.run([self.program] + list(words), env=self.environment(), capture_output=True, text=True, check=True).stdout
+
+    def hits(self):
+        """How many there were since the store was made."""
+        return 0
+
+
+class PlainC(Launcher, Plain):
+    def version(self):
+        return subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout.split("\n")[0]
+
+
+class KacheC(Launcher, Tool):
+    def __init__(self, name, work, program):
+        super().__init__(name, work, program)
+        self.launch = (program,)
+
+    def variables(self):
+        return {"KACHE_CACHE_DIR": str(self.store)}
+
+    def hits(self):
+        return json.loads(self.ask("stats", "--json"))["hits"]
+
+
+class CcacheC(KacheC):
+    """In direct mode, with all that its manual has for speed on one machine: links for objects, nothing compressed, hashes remembered,
+    headers known by their times. In ccache-depend without the preprocessor too, wherever a call makes a list of dependencies."""
+
+    def variables(self):
+        v = {"CCACHE_DIR": str(self.store), "CCACHE_MAXSIZE": "20G", "CCACHE_NOCOMPRESS": "1", "CCACHE_HARDLINK": "1",
+             "CCACHE_INODECACHE": "1", "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime,file_stat_matches"}
+        if self.name == "ccache-depend":
+            v["CCACHE_DEPEND"] = "1"
+        return v
+
+    def hits(self):
+        counts = dict(line.split("\t") for line in self.ask("--print-stats").split("\n") if line)
+        return int(counts["direct_cache_hit"]) + int(counts["preprocessed_cache_hit"])
+
+
+class SccacheC(KacheC, Sccache):
+    def variables(self):
+        return {"SCCACHE_DIR": str(self.store), "SCCACHE_SERVER_UDS": str(self.store) + ".sock", "SCCACHE_IDLE_TIMEOUT": "0",
+                "SCCACHE_CACHE_SIZE": "50G", "SCCACHE_DIRECT": "true"}
+
+    def hits(self):
+        return sum(json.loads(self.ask("--show-stats", "--stats-format", "json"))["stats"]["cache_hits"]["counts"].values())
+
+
+C_NAMES = ["plain", "kache", "ccache", "ccache-depend", "sccache"]
+
+
+def find_c(names, build, work):
+    """The same for C."""
+    found = []
+    for name in names:
+        cls = {"plain": PlainC, "kache": KacheC, "sccache": SccacheC}.get(name, CcacheC)
+        program = str(build / "kache") if name == "kache" else shutil.which(name.split("-")[0])
+        if name == "plain":
+            found.append(PlainC(name, work))
+        elif program:
+            found.append(cls(name, work, program))
+        else:
+            print("bench: %s is not on PATH: left out" % name)
+    return found
 
 
 def rust_kache(ours):

@@ -11,6 +11,8 @@ struct kache_collector {
 	struct kache_manifest *m;
 	struct kache_input_set set;
 	size_t cap;
+	uint32_t *slots;	/* open addressing: 1 + number of a name of m */
+	size_t n_slots;
 	const char *reason;
 	char *detail;
 };

@@ -3,6 +3,7 @@
 
 #include "base/path.h"
 #include "store/map.h"
+#include "wrapper/unchanged.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -204,6 +205,8 @@ struct known {
 	uint32_t kind;
 	int rc;
 	struct kache_hash hash;
+	const struct kache_input *said;	/* of several sets: what one of them says, */
+	bool disputed;			/* and whether another says something else */
 };
 
 static int now(struct kache_call *c, const struct kache_manifest *m, struct known *memo, const struct kache_input *in,
@@ -219,21 +222,86 @@ static int now(struct kache_call *c, const struct kache_manifest *m, struct know
 	return k->rc;
 }
 
+/* Notes which inputs the sets of a manifest say different things about: they are what tells one set from another. */
+static void find_disputed(const struct kache_manifest *m, struct known *memo)
+{
+	for (size_t i = 0; i < m->n_sets; i++)
+		for (size_t k = 0; k < m->sets[i].n; k++) {
+			const struct kache_input *in = &m->sets[i].inputs[k];
+			struct known *known = &memo[in->name];
+
+			if (!known->said)
+				known->said = in;
+			else if (known->said->kind != in->kind || !kache_hash_eq(&known->said->hash, &in->hash))
+				known->disputed = true;
+		}
+}
+
+/* Index of the first input of the set that is not as it was, or s->n. */
+static size_t first_changed(struct kache_call *c, const struct kache_manifest *m, struct known *memo,
+			    const struct kache_input_set *s, bool (*wanted)(const struct known *k, uint32_t kind))
+{
+	size_t i = 0;
+
+	for (; i < s->n; i++) {
+		const struct kache_input *in = &s->inputs[i];
+		struct kache_hash h;
+
+		if (wanted(&memo[in->name], in->kind) && (now(c, m, memo, in, &h) || !kache_hash_eq(&h, &in->hash)))
+			break;
+	}
+	return i;
+}
+
+static bool any(const struct known *k, uint32_t kind)
+{
+	(void)k;
+	(void)kind;
+	return true;
+}
+
+static bool disputed(const struct known *k, uint32_t kind)
+{
+	(void)kind;
+	return k->disputed;
+}
+
+/* What the stamps of files and directories say nothing of. */
+static bool unstamped(const struct known *k, uint32_t kind)
+{
+	(void)k;
+	return kind != KACHE_INPUT_FILE && kind != KACHE_INPUT_ABSENT;
+}
+
+/* The same with all that saves looking. */
+static size_t check(struct kache_call *c, const struct kache_manifest *m, struct known *memo,
+		    const struct kache_input_set *s)
+{
+	struct kache_stamps stamps;
+	size_t i = m->n_sets > 1 ? first_changed(c, m, memo, s, disputed) : s->n;
+
+	if (i < s->n)
+		return i;
+	kache_stamps_read(c, m, s, false, &stamps);
+	if (kache_stamps_known(c, s, &stamps))
+		return first_changed(c, m, memo, s, unstamped);
+	i = first_changed(c, m, memo, s, any);
+	if (i == s->n)
+		kache_stamps_remember(c, m, s, &stamps);
+	return i;
+}
+
 int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, size_t *index, char **changed)
 {
 	KACHE_AUTO_FREE struct known *memo = kache_calloc(m->n_names, sizeof *memo);
 
 	*changed = NULL;
+	if (m->n_sets > 1)
+		find_disputed(m, memo);
 	for (size_t i = 0; i < m->n_sets; i++) {
 		const struct kache_input_set *s = &m->sets[i];
-		size_t k = 0;
+		size_t k = check(c, m, memo, s);
 
-		for (; k < s->n; k++) {
-			struct kache_hash h;
-
-			if (now(c, m, memo, &s->inputs[k], &h) || !kache_hash_eq(&h, &s->inputs[k].hash))
-				break;
-		}
 		if (k == s->n) {
 			*index = i;
 			kache_auto_free(changed);

@@ -25,6 +25,7 @@ static int read_whole(const char *path, int flags, size_t max, struct kache_buf 
 {
 	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOCTTY | flags, 0);
 	size_t start = out->len, room = 8192;
+	struct kache_stat st;
 
 	if (fd < 0)
 		return KACHE_E_IO;
@@ -45,7 +46,10 @@ static int read_whole(const char *path, int flags, size_t max, struct kache_buf 
 		}
 		if (out->len - start > max)
 			return KACHE_E_TOOBIG;
-		if (room < 1 << 20)
+		/* The rest at once, and a byte that tells its end; what grows meanwhile, or tells no size, by and by. */
+		if (room == 8192 && !kache_fstat(fd, &st) && st.size >= out->len - start && st.size - (out->len - start) < max)
+			room = (size_t)st.size - (out->len - start) + 1;
+		else if (room < 1 << 20)
 			room *= 4;
 	}
 }

@@ -122,7 +122,15 @@ uint32_t kache_manifest_name(struct kache_manifest *m, const char *name)
 	for (size_t i = 0; i < m->n_names; i++)
 		if (!strcmp(m->names[i], name))
 			return (uint32_t)i;
-	m->names = kache_realloc(m->names, m->n_names + 1, sizeof *m->names);
+	return kache_manifest_new_name(m, name);
+}
+
+uint32_t kache_manifest_new_name(struct kache_manifest *m, const char *name)
+{
+	if (m->n_names >= m->cap_names) {
+		m->cap_names = m->n_names ? 2 * m->n_names : 16;
+		m->names = kache_realloc(m->names, m->cap_names, sizeof *m->names);
+	}
 	m->names[m->n_names] = kache_strdup(name);
 	return (uint32_t)m->n_names++;
 }

@@ -148,50 +148,68 @@ static bool is_blob(const struct kache_stat *st)
 	return st->mtime == KACHE_BLOB_TIME_NS;
 }
 
+enum { ID = 16, IN_PAGE = KACHE_MAP_PAGE / KACHE_MAP_RECORD, PAGES = KACHE_MAP_SLOTS / IN_PAGE };
+
 /* Files of one crate have neighbouring inode numbers on most file systems, and are looked up together: their records lie
  * together, so that not each look-up is a page fault. 64 neighbours share 16 pages, which is what Linux maps at once around
  * a fault, and 4 of them a page: more would crowd it. Within a page the identity chooses the bucket. */
 static size_t page_of(const struct kache_stat *st)
 {
-	enum { PAGES = KACHE_MAP_SLOTS * KACHE_MAP_RECORD / KACHE_MAP_PAGE, TOGETHER = 16 };
+	enum { TOGETHER = 16 };
 	uint64_t mixed = (st->ino >> 6 ^ st->dev << 40) * UINT64_C(0x9e3779b97f4a7c15);	/* Fibonacci hashing, TAOCP 6.4 */
 	uint64_t window = mixed >> 32, within = st->ino >> 2 ^ mixed >> 24;
 
 	return window % (PAGES / TOGETHER) * TOGETHER + within % TOGETHER;
 }
 
-/* The bucket of a file and its 16-byte identity. NULL without a map, or where the identity could not
- * tell a reused inode number. */
-static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, unsigned char id[16])
+int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MAP_FIELDS])
 {
-	enum { IN_PAGE = KACHE_MAP_PAGE / KACHE_MAP_RECORD };
+	int64_t ctime = is_blob(st) && st->btime ? 0 : st->ctime;
+
+	fields[0] = st->dev;
+	fields[1] = st->ino;
+	fields[2] = st->size;
+	fields[3] = (uint64_t)st->mtime;
+	fields[4] = (uint64_t)st->btime;
+	fields[5] = (uint64_t)ctime;
+	return st->mtime > ctime ? st->mtime : ctime;
+}
+
+/* The bucket of a file and its 16-byte identity. NULL without a map. */
+static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, unsigned char id[ID])
+{
+	uint64_t fields[KACHE_MAP_FIELDS];
 	struct kache_hash h;
-	uint64_t fields[6] = {
-		st->dev, st->ino, st->size, (uint64_t)st->mtime, (uint64_t)st->btime,
-		is_blob(st) && st->btime ? 0 : (uint64_t)st->ctime,
-	};
 
 	if (!m->records)
 		return NULL;
+	kache_map_identity(st, fields);
 	kache_hash_bytes(fields, sizeof fields, &h);
-	memcpy(id, h.b, 16);
+	memcpy(id, h.b, ID);
 	return m->records + page_of(st) * IN_PAGE + h.b[16] % (IN_PAGE / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
 }
 
-bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+/* States are each looked up alone: they go anywhere. The other half of the hash keeps them from being taken for files. */
+static const struct record *state_bucket(const struct kache_map *m, const struct kache_hash *state, unsigned char id[ID])
 {
-	unsigned char id[16];
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, id);
-	/* Before the machine was started the content may have been another one. */
-	const int64_t since = kache_boots_doubt(&m->boots, st, is_blob(st)) / 1000000000;
+	uint64_t where;
+
+	if (!m->records)
+		return NULL;
+	memcpy(&where, state->b, sizeof where);
+	memcpy(id, state->b + ID, ID);
+	return m->records + where % (KACHE_MAP_SLOTS / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
+}
+
+static bool look(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
+{
 	struct record copy;
 
 	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
-		if (memcmp(at[i].id, id, sizeof id))
+		if (memcmp(at[i].id, id, ID))
 			continue;
 		memcpy(&copy, &at[i], sizeof copy);
-		if (!memcmp(copy.id, id, sizeof id) && copy.check == check_of(&copy) && copy.stamp >= since) {
+		if (!memcmp(copy.id, id, ID) && copy.check == check_of(&copy) && copy.stamp >= since) {
 			memcpy(out->b, copy.hash, KACHE_HASH_LEN);
 			return true;
 		}
@@ -199,28 +217,64 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 	return false;
 }
 
-void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
+static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const struct kache_hash *hash)
 {
 	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000) };
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, new.id), *victim;
+	const struct record *victim = at;
 
 	if (!at || m->fd < 0)
 		return;
-	victim = at;
 	for (int i = 0; i < KACHE_MAP_WAYS; i++) {
-		if (!memcmp(at[i].id, new.id, sizeof new.id)) {
+		if (!memcmp(at[i].id, id, ID)) {
 			victim = &at[i];
 			break;
 		}
 		if (at[i].stamp < victim->stamp)
 			victim = &at[i];
 	}
+	memcpy(new.id, id, ID);
 	memcpy(new.hash, hash->b, KACHE_HASH_LEN);
 	new.check = check_of(&new);
 	/* Not through the mapping: on a full disk that would be the end of this process, and of the build. */
 	if (pwrite(m->fd, &new, sizeof new, (off_t)((victim - m->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
 		kache_debug("inputs.map: %s", strerror(errno));
+}
+
+bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, id);
+
+	/* Before the machine was started the content may have been another one. */
+	return look(at, id, kache_boots_doubt(&m->boots, st, is_blob(st)) / 1000000000, out);
+}
+
+void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, id);
+
+	put(m, at, id, hash);
+}
+
+bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = state_bucket(m, state, id);
+
+	return look(at, id, m->boots.n ? m->boots.windows[m->boots.n - 1].to / 1000000000 + 1 : 0, out);
+}
+
+void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, const struct kache_hash *found)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = state_bucket(m, state, id);
+
+	put(m, at, id, found);
 }
 
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)

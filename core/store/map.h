@@ -26,6 +26,15 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
 
+/* What a file is known by, and the younger of the times in it. */
+enum { KACHE_MAP_FIELDS = 6 };
+int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MAP_FIELDS]);
+
+/* The same for many files and directories at once: `state` is a hash of the identities of all of them, and what is remembered is
+ * what the caller found out from them. No file's content may be in doubt, so a start of the machine forgets all of these. */
+bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out);
+void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, const struct kache_hash *found);
+
 /* The part of kache_blob_check that is about content: 0 at once, unless a power cut may have changed it; then it is read, and the
  * answer remembered. */
 int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);

@@ -1,0 +1,199 @@
+#include "config.h"
+#include "wrapper/unchanged.h"
+
+#include "base/clock.h"
+#include "store/map.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
+
+/* Where a build writes right now a directory has another stamp for each call: no use in going by it. Never less than
+ * KACHE_MAP_SETTLED. */
+static const int64_t calm = INT64_C(5) * 1000000000;
+
+enum { DIRS = 64, STATE = 16 << 10 };
+
+/* A directory below which something is not. */
+struct dir {
+	const char *path;	/* the beginning of a place below it */
+	size_t len;
+	bool gone;		/* it is not there itself, and so nothing below it */
+	bool stands;		/* its stamp stands for all of it */
+};
+
+struct reader {
+	struct kache_call *c;
+	struct kache_stamps *out;
+	struct kache_hasher id;
+	size_t len;
+	int64_t now;
+	bool thorough;
+	struct dir dirs[DIRS];
+	struct kache_strs paths;	/* that dirs point into */
+	size_t n, last, files;
+	uint64_t dev;		/* the file system that was asked about last */
+	bool asked, keeps;
+	unsigned char state[STATE];	/* not hashed yet: much at once takes less time */
+};
+
+/* File systems that give a directory another time whenever a name appears in it, and on which nobody but this machine makes one
+ * appear. Not overlayfs: other layers below change what a directory holds, and nothing of the directory. linux/magic.h. */
+static bool keeps_times(struct reader *r, const char *path, uint64_t dev)
+{
+#ifdef __linux__
+	static const unsigned long ext = 0xef53, xfs = 0x58465342, btrfs = 0x9123683e, tmpfs = 0x01021994;
+	struct statfs fs;
+
+	if (r->asked && r->dev == dev)
+		return r->keeps;
+	r->asked = true;
+	r->dev = dev;
+	r->keeps = false;
+	if (!statfs(path, &fs)) {
+		const unsigned long type = (unsigned long)fs.f_type;
+
+		r->keeps = type == ext || type == xfs || type == btrfs || type == tmpfs;
+	}
+#else
+	(void)path;
+	(void)dev;
+#endif
+	return r->keeps;
+}
+
+static void flush(struct reader *r)
+{
+	kache_hasher_add(&r->id, r->state, r->len);
+	r->len = 0;
+}
+
+static void note(struct reader *r, size_t index, const struct kache_stat *st)
+{
+	uint64_t fields[1 + KACHE_MAP_FIELDS] = { index };
+	int64_t youngest = kache_map_identity(st, fields + 1);
+
+	if (r->len + sizeof fields > STATE)
+		flush(r);
+	memcpy(r->state + r->len, fields, sizeof fields);
+	r->len += sizeof fields;
+	if (r->now - youngest <= KACHE_MAP_SETTLED)
+		r->out->settled = false;
+}
+
+static bool note_file(struct reader *r, size_t index, const char *path)
+{
+	struct kache_stat st;
+	struct kache_hash h;
+
+	if (kache_stat(path, true, &st) || !S_ISREG(st.mode))
+		return false;
+	/* Of a checkout that was never looked at nothing is remembered, so the rest need not be asked. */
+	if (!r->files++ && !kache_map_get(r->c->store, &st, &h))
+		return false;
+	note(r, index, &st);
+	return true;
+}
+
+/* The directory of a place where nothing is, looked at once; its stamp is noted where that stands for all of it. NULL where it
+ * takes a look at the place. */
+static const struct dir *dir_of(struct reader *r, size_t index, const char *path, size_t len)
+{
+	KACHE_AUTO_FREE char *dir = NULL;
+	struct kache_stat st;
+	struct dir *d;
+
+	for (size_t k = 0; k < r->n; k++) {
+		d = &r->dirs[(r->last + k) % r->n];
+		if (d->len == len && !memcmp(d->path, path, len)) {
+			r->last = (size_t)(d - r->dirs);
+			return d;
+		}
+	}
+	if (!len || r->n == DIRS)
+		return NULL;
+	dir = kache_strndup(path, len);
+	r->last = r->n++;
+	d = &r->dirs[r->last];
+	*d = (struct dir){ .path = path, .len = len };
+	if (kache_stat(dir, true, &st)) {
+		d->gone = errno == ENOENT || errno == ENOTDIR;
+	} else if (S_ISDIR(st.mode) && keeps_times(r, dir, st.dev) &&
+		   r->now - (st.mtime > st.ctime ? st.mtime : st.ctime) > calm) {
+		d->stands = true;
+		note(r, index, &st);
+	}
+	return d;
+}
+
+/* A link to nowhere is as good as nothing, but what it leads to may appear without the directory being told. */
+static bool note_absent(struct reader *r, size_t index, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const struct dir *d = NULL;
+	struct stat st;
+
+	if (slash && slash[1] && strcmp(slash, "/..") && strcmp(slash, "/."))
+		d = dir_of(r, index, path, (size_t)(slash - path));
+	if (d && d->gone)
+		return true;
+	if (!d || !d->stands)
+		return stat(path, &st) != 0;
+	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
+}
+
+void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set, bool thorough,
+		       struct kache_stamps *out)
+{
+	struct reader r;
+
+	memset(&r, 0, offsetof(struct reader, state));
+	r.c = c;
+	r.out = out;
+	r.now = kache_now_coarse();
+	r.thorough = thorough;
+	*out = (struct kache_stamps){ .told = true, .settled = true };
+	kache_hasher_init(&r.id);
+	kache_hasher_add(&r.id, set->result.b, KACHE_HASH_LEN);
+	for (size_t i = 0; i < set->n && out->told; i++) {
+		const struct kache_input *in = &set->inputs[i];
+		const char *name = m->names[in->name];
+		char *path = NULL;
+
+		if (in->kind != KACHE_INPUT_FILE && in->kind != KACHE_INPUT_ABSENT)
+			continue;
+		if (name[0] == '{') {
+			name = path = kache_tokens_expand(&c->tokens, name);
+			if (path)
+				kache_strs_take(&r.paths, path);
+		}
+		out->told = name && (in->kind == KACHE_INPUT_FILE ? note_file(&r, i, name) : note_absent(&r, i, name));
+	}
+	flush(&r);
+	kache_hasher_end(&r.id, &out->id);
+	kache_strs_release(&r.paths);
+}
+
+bool kache_stamps_known(struct kache_call *c, const struct kache_input_set *set, const struct kache_stamps *now)
+{
+	struct kache_hash result;
+
+	return now->told && now->settled && kache_map_state(c->store, &now->id, &result) && kache_hash_eq(&result, &set->result);
+}
+
+void kache_stamps_remember(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set,
+			   const struct kache_stamps *before)
+{
+	struct kache_stamps after;
+
+	if (!before->told || !before->settled)
+		return;
+	kache_stamps_read(c, m, set, true, &after);
+	if (after.told && after.settled && kache_hash_eq(&before->id, &after.id))
+		kache_map_put_state(c->store, &after.id, &set->result);
+}
