@@ -94,13 +94,23 @@ bool kache_collect_noise(const char *path)
 	return below_any(path, dirs);
 }
 
-/* Temporary files of rustc and cc, with names that never come back. A project may well lie in /tmp. */
+/* Temporary files of rustc ("rustcXXXXXX/…") and cc ("ccXXXXXX.o"), with names that never come back: mkstemp(3) and its like take six
+ * letters or digits, and they are gone by now. A project may well lie in /tmp, and be called "ccache". */
 bool kache_collect_temp(const char *path)
 {
 	const char *tmp = getenv("TMPDIR"), *rest;
+	size_t skip, random;
+	KACHE_AUTO_FREE char *top = NULL;
+	struct kache_stat st;
 
-	return kache_path_below(path, tmp && *tmp ? tmp : "/tmp", &rest) &&
-	       (kache_starts(rest, "rustc") || kache_starts(rest, "cc"));
+	if (!kache_path_below(path, tmp && *tmp ? tmp : "/tmp", &rest))
+		return false;
+	skip = kache_starts(rest, "rustc") ? 5 : kache_starts(rest, "cc") ? 2 : 0;
+	random = strspn(rest + skip, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789");
+	if (!skip || random != 6 || (skip == 2 && strchr(rest, '/')))
+		return false;
+	top = kache_strndup(path, (size_t)(rest - path) + strcspn(rest, "/"));
+	return kache_stat(top, false, &st) != 0;
 }
 
 bool kache_collect_in_store(const struct kache_collector *k, const char *path)

@@ -77,6 +77,18 @@ rm -rf "$T"/*.kept; trap_is miss shadow "is an error, not a hit"
 rm "$W/src/foo.rs"
 trap_is miss shadow "and takes its place"
 
+# Projects that lie where temporary files do, and have names like those.
+for name in ccache rustcproject cc12ab34; do
+	trap_begin "$name"
+	mv "$W" "$T/$name"; W=$T/$name
+	trap_env="TMPDIR=$T"
+	printf 'mod foo;\nfn main() { println!("{}", foo::v()); }\n' > "$W/src/main.rs"
+	echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
+	trap_is miss $name "first"
+	mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
+	rm -rf "$T"/*.kept; trap_is miss $name "a second file for a module is an error, not a hit"
+done
+
 trap_begin empty_module
 printf 'mod foo { pub mod bar; }\nfn main() { println!("{}", foo::bar::v()); }\n' > "$W/src/main.rs"
 mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo/bar.rs"
