@@ -259,11 +259,15 @@ bool kache_text_unpack(const struct kache_tokens *t, enum kache_text kind, const
 
 	kache_buf_reserve(out, len);
 	kache_buf_add(out, "", 0);
+	if (!len || !memchr(text, 1, len)) {
+		kache_buf_add(out, text, len);
+		return true;
+	}
 	for (size_t at = 0; at < len;) {
 		KACHE_AUTO_FREE char *spelled = NULL;
-		const char *mark = memchr(text + at, 1, len - at), *end, *dir;
 		size_t line = line_length(text + at, len - at);
-		bool marked = mark && (size_t)(mark - text) < at + line;
+		const char *mark = memchr(text + at, 1, line), *end, *dir;
+		bool marked = mark != NULL;
 		size_t plain = marked ? (size_t)(mark - text) - at : line;
 
 		if (start)	/* a marker at the very start of a line is a path, not JSON */
