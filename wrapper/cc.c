@@ -381,9 +381,14 @@ static int command(struct kache_call *c, struct kache_run *run, struct kache_str
 
 static void explain(const struct kache_call *c)
 {
+	KACHE_AUTO_STRS struct kache_strs added = { NULL, 0, 0 };
+
 	printf("%-12s %s\n", "output", c->cc.output);
 	if (c->cc.depfile)
 		printf("%-12s %s\n", "dependencies", c->cc.depfile);
+	kache_cc_base_args(c, &added);
+	for (size_t i = 0; i < added.n; i++)
+		printf("%-12s %s\n", i ? "" : "added", added.v[i]);
 }
 
 const struct kache_language kache_language_c = {

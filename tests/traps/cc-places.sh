@@ -60,6 +60,7 @@ names() {
 	both "a list with a target" -MMD -MT x.o -MF x.d -I@/include -c @/src/x.c
 	cc_made=
 	both "several kinds" -iquote @/include -isystem @/none -include @/include/h.h -c @/src/x.c
+	like "$("$KACHE" explain -- $cc -I"$B/include" -c ../src/x.c)" "^added +-ffile-prefix-map=$B=\\.\$" "$cc names: explain tells what is added"
 	go "$B"
 	echo '#define H 2' > "$B/include/h.h"
 	cc_is miss "a header is another one there" -I../include -c ../src/x.c
