@@ -49,6 +49,25 @@ three() {
 	printf '%s\n' "$ev" | sed -n 's/^passthrough [^ ]* [^ ]* \([^ ]*\).*/\1/p' | sort | uniq -c | sed "s/^/# passed through:/"
 }
 
+# moved PROJECT COMPILES FUNCTION: another checkout, with the root of each as base directory. Plainly that is a flag in $map.
+moved() {
+	project="$1 elsewhere"
+	from=$P
+	P=$T/another/place/$1
+	mkdir -p "$T/another/place"
+	cp -r "$from" "$P"
+	launch= map=-ffile-prefix-map=$P=. build plain "$3"
+	map=
+	P=$from
+	launch=$KACHE KACHE_BASE_DIR=$P build first "$3"
+	P=$T/another/place/$1
+	launch=$KACHE KACHE_BASE_DIR=$P build cold "$3"
+	same cold
+	is "$(count '^hit object')" "$2" "$project: each compile hits"
+	is "$(count '^(miss|uncached) ')" 0 "$project: nothing else is compiled"
+}
+map=
+
 P=$T/zstd
 if get librocksdb-sys 6.20.3 zstd "$P"; then
 	build_zstd() { make -s -C lib clean && make -s -j2 -C lib libzstd.a CFLAGS=-O0 CC="${launch:+$launch }gcc"; }
@@ -60,12 +79,26 @@ P=$T/snappy
 if command -v ninja > /dev/null && get librocksdb-sys 6.20.3 snappy "$P"; then
 	build_snappy() {
 		rm -rf out
-		cmake -G Ninja -S . -B out -DSNAPPY_BUILD_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug \
+		cmake -G Ninja -S . -B out -DSNAPPY_BUILD_TESTS=OFF -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS=$map" \
 			${launch:+"-DCMAKE_C_COMPILER_LAUNCHER=$launch" "-DCMAKE_CXX_COMPILER_LAUNCHER=$launch"} || return
 		events > "$T/ignored"	# what CMake tries out
 		ninja -C out -j2
 	}
 	three snappy 4 build_snappy
+	moved snappy 4 build_snappy
+fi
+
+P=$T/libffi
+if get libffi-sys 3.3.3 libffi "$P"; then
+	build_libffi() {
+		rm -rf out
+		mkdir out
+		cd out || return
+		sh ../configure -q --disable-shared --disable-docs --disable-dependency-tracking CC="${launch:+$launch }gcc" CFLAGS='-O1 -g' || return
+		events > "$T/ignored"	# what configure tries out
+		make -s -j2
+	}
+	three libffi 10 build_libffi
 fi
 
 P=$T/native
@@ -80,5 +113,10 @@ if get libz-sys 1.1.31 src/zlib "$T/zlib"; then
 	}
 	(cd "$P" && CARGO_NET_OFFLINE=false cargo fetch -q) > "$T/get.log" 2>&1
 	three libz-sys 15 build_native
+	cp -r "$P" "$T/native2"
+	P=$T/native2 project="libz-sys elsewhere"
+	launch=$KACHE build warm build_native
+	same warm
+	is "$(count '^hit object')" 15 "$project: each compile hits"
 fi
 finish
