@@ -3,9 +3,11 @@
 #include "config.h"
 #include "wrapper/cc.h"
 
+#include "base/file.h"
 #include "base/path.h"
 #include "wrapper/memo.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,6 +96,14 @@ int kache_cc_add_driver(struct kache_call *c, struct kache_memo *m, struct kache
 	return KACHE_OK;
 }
 
+static bool is_script(const char *program)
+{
+	KACHE_AUTO_FD int fd = kache_open(program, O_RDONLY, 0);
+	char start[2];
+
+	return fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
+}
+
 int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, kache_cc_look *look, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = NULL;
@@ -109,6 +119,7 @@ int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, 
 	path = kache_memo_path(c->store, &h);
 	if (!kache_memo_read(path, &m)) {
 		m.compiler.program = kache_strdup(k->program);
+		m.compiler.script = is_script(k->program);
 		kache_hasher_init(&h);
 		rc = look(c, &m, &h, host, err);
 		kache_hasher_end(&h, &m.compiler.id);
@@ -121,6 +132,7 @@ int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, 
 		k->host = kache_strdup(m.compiler.host);
 		k->version = kache_strdup(m.compiler.version);
 		k->id = m.compiler.id;
+		k->script = m.compiler.script;
 		k->maps = m.compiler.maps;
 		k->files = m.watched;
 		m.watched = (struct kache_strs){ NULL, 0, 0 };

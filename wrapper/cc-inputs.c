@@ -109,14 +109,11 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 /* By what they begin with: their names are the user's. */
 static bool precompiled(const char *path)
 {
-	char magic[4] = { 0 };
-	int fd = kache_open(path, O_RDONLY, 0);
-	bool is = fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
-		  (!memcmp(magic, "gpch", 4) || !memcmp(magic, "CPCH", 4));
+	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY, 0);
+	char magic[4];
 
-	if (fd >= 0)
-		close(fd);
-	return is;
+	return fd >= 0 && read(fd, magic, sizeof magic) == sizeof magic &&
+	       (!memcmp(magic, "gpch", 4) || !memcmp(magic, "CPCH", 4));
 }
 
 static void find_precompiled(const struct kache_collector *k, struct kache_strs *out)

@@ -220,18 +220,6 @@ static bool names_stdin(const struct kache_cc_part *p)
 	return strcmp(p->label, "-D") && (!strcmp(p->value, "-") || kache_ends(p->value, "=-"));
 }
 
-/* A script adds arguments to those that we see, and may go by any of them. */
-static bool is_script(const char *program)
-{
-	char start[2];
-	int fd = kache_open(program, O_RDONLY, 0);
-	bool is = fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
-
-	if (fd >= 0)
-		close(fd);
-	return is;
-}
-
 static bool from_stdin(const struct kache_call *c)
 {
 	return !strcmp(c->cc.source, "-");
@@ -344,7 +332,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 	if (*kache_env(*detail) && !strcmp(c->compiler.family, "clang"))
 		return "unknown-flag";
 	*detail = NULL;
-	c->cc.adds |= is_script(c->compiler.program);
+	c->cc.adds |= c->compiler.script;
 	if (from_stdin(c) && !kache_call_read_input(c))
 		return "standard-input";
 	kache_cc_bases(c);

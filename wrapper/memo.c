@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MEMO_FORMAT = 3 };
+enum { MEMO_FORMAT = 4 };
 
 void kache_memo_release(struct kache_memo *m)
 {
@@ -57,6 +57,7 @@ void kache_memo_write(struct kache_store *s, const char *path, const struct kach
 		kache_memo_stat(&b, m->watched.v[i]);
 	}
 	kache_buf_u8(&b, m->proxy);
+	kache_buf_u8(&b, m->compiler.script);
 	kache_buf_u8(&b, m->compiler.maps);
 	text(&b, m->compiler.family);
 	text(&b, m->compiler.program);
@@ -90,6 +91,7 @@ bool kache_memo_read(const char *path, struct kache_memo *m)
 		}
 	}
 	m->proxy = kache_read_u8(&r);
+	m->compiler.script = kache_read_u8(&r);
 	m->compiler.maps = kache_read_u8(&r);
 	m->compiler.family = kache_read_string(&r);
 	m->compiler.program = kache_read_string(&r);
