@@ -222,21 +222,17 @@ static bool searched(const struct kache_collector *k, const char *path)
 {
 	KACHE_AUTO_FREE char *dir = NULL;
 	const char *base = kache_path_base(path);
-	size_t len;
 
 	if (k->c->driver->own_path || !kache_strs_has(&k->run->seen.searched, base))
 		return false;
 	dir = kache_path_dir(path);
-	len = strlen(dir);
-	for (const char *p = kache_env("PATH"); ; p++) {
-		size_t n = strcspn(p, ":");
+	for (const char *p = kache_env("PATH"); p;) {
+		KACHE_AUTO_FREE char *one = kache_path_next(&p);
 
-		if (n == len && !memcmp(p, dir, n))
+		if (!strcmp(one, dir))
 			return true;
-		p += n;
-		if (!*p)
-			return false;
 	}
+	return false;
 }
 
 /* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */

@@ -73,20 +73,16 @@ struct search {
 
 static char *find(const char *name, struct search *s)
 {
-	const char *path = getenv("PATH");
 	char *found = NULL;
 
-	if (!path)
-		path = "/usr/local/bin:/bin:/usr/bin";
 	if (strchr(name, '/')) {
 		if (!is_kache(name))
 			return kache_strdup(name);
 		s->passed = true;
 		name = kache_path_base(name);
 	}
-	for (const char *p = path; !found; p++) {
-		size_t len = strcspn(p, ":");
-		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
+	for (const char *p = kache_path_default(); p && !found;) {
+		KACHE_AUTO_FREE char *dir = kache_path_next(&p);
 
 		found = kache_path_search(name, dir);
 		if (!found)
@@ -96,9 +92,6 @@ static char *find(const char *name, struct search *s)
 			free(found);
 			found = NULL;
 		}
-		p += len;
-		if (!*p)
-			break;
 	}
 	return found;
 }
@@ -144,9 +137,8 @@ static const char *named_cwd(const struct kache_call *c)
  * script, and to other directories for each target directory: what is not there does not count. */
 static bool loads_from(const struct kache_call *c, const char *dirs)
 {
-	for (const char *p = dirs; ; p++) {
-		size_t len = strcspn(p, ":");
-		KACHE_AUTO_FREE char *dir = len ? kache_strndup(p, len) : kache_strdup(".");
+	while (dirs) {
+		KACHE_AUTO_FREE char *dir = kache_path_next(&dirs);
 		KACHE_AUTO_FREE char *variants = kache_path_join(dir, "glibc-hwcaps");
 
 		if (!access(variants, F_OK))
@@ -158,10 +150,8 @@ static bool loads_from(const struct kache_call *c, const char *dirs)
 			if (path && !access(path, F_OK))
 				return true;
 		}
-		p += len;
-		if (!*p)
-			return false;
 	}
+	return false;
 }
 
 static void invocation(struct kache_call *c)

@@ -97,24 +97,33 @@ static bool executable(const char *path)
 	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
 }
 
+char *kache_path_next(const char **at)
+{
+	size_t len = strcspn(*at, ":");
+	char *dir = kache_strndup(len ? *at : ".", len ? len : 1);
+
+	*at = (*at)[len] ? *at + len + 1 : NULL;
+	return dir;
+}
+
+const char *kache_path_default(void)
+{
+	const char *path = getenv("PATH");
+
+	return path ? path : "/usr/local/bin:/bin:/usr/bin";
+}
+
 char *kache_path_search(const char *name, const char *search)
 {
 	if (strchr(name, '/'))
 		return executable(name) ? kache_strdup(name) : NULL;
-	if (!search)
-		search = getenv("PATH");
-	if (!search)
-		search = "/usr/local/bin:/bin:/usr/bin";
-	for (const char *p = search;; p++) {
-		size_t len = strcspn(p, ":");
-		KACHE_AUTO_FREE char *dir = kache_strndup(len ? p : ".", len ? len : 1);
+	for (const char *p = search ? search : kache_path_default(); p;) {
+		KACHE_AUTO_FREE char *dir = kache_path_next(&p);
 		char *full = kache_path_join(dir, name);
 
 		if (executable(full))
 			return full;
 		free(full);
-		p += len;
-		if (!*p)
-			return NULL;
 	}
+	return NULL;
 }

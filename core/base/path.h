@@ -18,6 +18,11 @@ char *kache_path_dir(const char *path);
 bool kache_path_below(const char *path, const char *dir, const char **rest);
 /* Real path through the file system, or NULL; fresh memory. */
 char *kache_path_real(const char *path);
+/* The next directory of a list like PATH's, fresh memory: "." where the list has an empty one. *at moves behind it, and is NULL
+ * after the last. */
+char *kache_path_next(const char **at);
+/* $PATH, or where that is unset what the C library takes for it. */
+const char *kache_path_default(void);
 /* First executable regular file of that name along the search path (NULL: $PATH), or NULL. A name
  * with a slash is taken as it is. Fresh memory. */
 char *kache_path_search(const char *name, const char *search);

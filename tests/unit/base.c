@@ -47,6 +47,7 @@ static void test_paths(void)
 		{ "/", "../..", "/" }, { "/a", "", "/a" },
 	};
 	const char *rest = NULL;
+	size_t n = 0;
 
 	for (size_t i = 0; i < sizeof abs / sizeof *abs; i++) {
 		char *got = kache_path_absolute(abs[i].cwd, abs[i].path);
@@ -58,6 +59,13 @@ static void test_paths(void)
 	ok(!kache_path_below("/a/bc", "/a/b", NULL), "a prefix is not a parent");
 	ok(kache_path_below("/a/b", "/a/b/", &rest) && !*rest, "a directory is below itself");
 	ok(kache_path_below("/a", "/", &rest) && !strcmp(rest, "a"), "everything is below the root");
+	for (const char *at = "/a::/b:"; at; n++) {
+		static const char *const dirs[] = { "/a", ".", "/b", "." };
+		KACHE_AUTO_FREE char *dir = kache_path_next(&at);
+
+		is_str(dir, n < 4 ? dirs[n] : NULL, "a list of directories");
+	}
+	is_int(n, 4, "has an end");
 }
 
 static void test_hash(void)
