@@ -53,7 +53,7 @@ static bool no_input(const struct kache_collector *k, uint32_t kind, const char 
 	if (d->temporary && d->temporary(k->c, kind, path))
 		return true;
 	return kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
-	       kache_strs_has(&k->run->seen.writes, path);
+	       kache_strs_find(&k->run->seen.writes, path);
 }
 
 /* One step on the way to a file: a link that was made while the compiler ran, or a directory that was moved, led elsewhere when
@@ -91,7 +91,7 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 		const char *path = paths->v[i];
 
 		/* Read, and then written over: what it was nobody can tell any more. */
-		if (kache_strs_has(&k->run->seen.writes, path) && !kernel_noise(path))
+		if (kache_strs_find(&k->run->seen.writes, path) && !kernel_noise(path))
 			return kache_collect_refuse(k, "input-overwritten", path);
 		/* Of one's own process everybody reads something else. */
 		if (kernel_file(path) && (!kernel_noise(path) || kache_path_below(path, "/proc/self", NULL)))
@@ -134,7 +134,7 @@ static int add_unread(struct kache_collector *k)
 		const char *path = seen->present.v[i];
 
 		if ((kache_ends(path, ".gch") || kache_ends(path, ".pch")) && !no_input(k, KACHE_INPUT_FILE, path) &&
-		    !kache_strs_has(&seen->reads, path) && kache_collect_file(k, path, false))
+		    !kache_strs_find(&seen->reads, path) && kache_collect_file(k, path, false))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -147,7 +147,7 @@ static int add_orders(struct kache_collector *k, const struct kache_strs *pchs)
 		KACHE_AUTO_FREE char *dir = kache_path_dir(pchs->v[i]);
 		KACHE_AUTO_FREE char *name = NULL;
 
-		if (!kache_strs_has(&k->run->seen.lists, dir))
+		if (!kache_strs_find(&k->run->seen.lists, dir))
 			continue;
 		name = kache_tokens_path(&k->c->tokens, dir);
 		if (kache_collect_now(k, KACHE_INPUT_ORDER, name))
@@ -212,7 +212,7 @@ static int check_others(struct kache_collector *k)
 	const struct kache_strs *others = &k->run->seen.others;
 
 	for (size_t i = 0; i < others->n; i++)
-		if (!kernel_noise(others->v[i]) && !kache_strs_has(&k->run->seen.writes, others->v[i]))
+		if (!kernel_noise(others->v[i]) && !kache_strs_find(&k->run->seen.writes, others->v[i]))
 			return kache_collect_refuse(k, "special-file", others->v[i]);
 	return KACHE_OK;
 }
@@ -280,18 +280,9 @@ static bool holds_input(const struct kache_collector *k, const char *dir)
 {
 	const struct kache_strs *reads = &k->run->seen.reads;
 	KACHE_AUTO_FREE char *prefix = kache_path_join(dir, "");
-	size_t from = 0, to = reads->n;
 
-	while (from < to) {
-		size_t middle = from + (to - from) / 2;
-
-		if (strcmp(reads->v[middle], prefix) < 0)
-			from = middle + 1;
-		else
-			to = middle;
-	}
-	for (; from < reads->n && kache_starts(reads->v[from], prefix); from++)
-		if (!no_input(k, KACHE_INPUT_FILE, reads->v[from]) || kache_strs_has(&k->c->compiler.files, reads->v[from]))
+	for (size_t i = kache_strs_from(reads, prefix); i < reads->n && kache_starts(reads->v[i], prefix); i++)
+		if (!no_input(k, KACHE_INPUT_FILE, reads->v[i]) || kache_strs_has(&k->c->compiler.files, reads->v[i]))
 			return true;
 	return false;
 }
@@ -303,7 +294,7 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 		const char *path = paths->v[i];
 		struct kache_stat st;
 
-		if (no_input(k, kind, path) || kache_strs_has(&k->run->seen.reads, path))
+		if (no_input(k, kind, path) || kache_strs_find(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
@@ -360,7 +351,7 @@ static bool is_script(const struct kache_collector *k, const char *path)
 {
 	KACHE_AUTO_FREE char *real = kache_path_real(path);
 
-	return real && !of_compiler(k, real) && !kache_strs_has(&k->run->seen.programs, real);
+	return real && !of_compiler(k, real) && !kache_strs_find(&k->run->seen.programs, real);
 }
 
 /* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
@@ -425,7 +416,7 @@ static int check_variables(struct kache_collector *k)
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (*kache_env(names[i]) && kache_strs_has(&k->run->seen.env, names[i]))
+		if (*kache_env(names[i]) && kache_strs_find(&k->run->seen.env, names[i]))
 			return kache_collect_refuse(k, "side-output", names[i]);
 	return KACHE_OK;
 }

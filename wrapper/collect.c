@@ -120,7 +120,7 @@ bool kache_collect_in_store(const struct kache_collector *k, const char *path)
 
 bool kache_collect_no_input(const struct kache_collector *k, const char *path)
 {
-	return kache_collect_noise(path) || kache_collect_in_store(k, path) || kache_strs_has(&k->run->seen.writes, path);
+	return kache_collect_noise(path) || kache_collect_in_store(k, path) || kache_strs_find(&k->run->seen.writes, path);
 }
 
 /* A file that was read. A file that changed since the compiler started tells nothing certain. */

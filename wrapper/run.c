@@ -178,8 +178,8 @@ static void read_observed(struct kache_call *c, struct kache_run *run, const cha
 
 	run->observed = !kache_observed_read(log, &run->seen);
 	/* A static compiler reports nothing, even where its children do. A script is read by its shell. */
-	if (run->observed && !kache_strs_has(&run->seen.programs, program ? program : c->compiler.program) &&
-	    !kache_strs_has(&run->seen.programs, c->compiler.program) && !kache_strs_has(&run->seen.reads, c->compiler.program)) {
+	if (run->observed && !kache_strs_find(&run->seen.programs, program ? program : c->compiler.program) &&
+	    !kache_strs_find(&run->seen.programs, c->compiler.program) && !kache_strs_find(&run->seen.reads, c->compiler.program)) {
 		kache_observed_release(&run->seen);
 		run->observed = false;
 	}

@@ -276,7 +276,7 @@ static int add_reads(struct rust_inputs *r)
 	/* Artifacts first: they tell whether a macro ran. */
 	for (size_t i = 0; i < reads->n; i++)
 		if (rust_artifact(reads->v[i]) && (in_dep_dir(r, reads->v[i]) || is_extern(r, reads->v[i])) &&
-		    !kache_strs_has(&r->k->run->seen.writes, reads->v[i]) && add_artifact(r, reads->v[i]))
+		    !kache_strs_find(&r->k->run->seen.writes, reads->v[i]) && add_artifact(r, reads->v[i]))
 			return KACHE_E_INVALID;
 	for (size_t i = 0; i < reads->n; i++) {
 		struct kache_stat st;
@@ -305,7 +305,7 @@ static int add_vain(struct rust_inputs *r)
 		struct kache_hash h;
 
 		if (kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_collect_temp(path) ||
-		    immutable(path) || kache_strs_has(&r->k->run->seen.reads, path))
+		    immutable(path) || kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		if (in_out_dir(r, path) && !(r->linked && in_dep_dir(r, path)))
 			continue;
@@ -331,7 +331,7 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 
 		if (kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_collect_temp(path) || immutable(path) ||
 		    in_out_dir(r, path) || in_dep_dir(r, path) || search_dir(r, path) ||
-		    kache_strs_has(&r->k->run->seen.reads, path))
+		    kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&r->k->c->tokens, path);
 		if (!kache_input_now(r->k->c, kind, name, &h))

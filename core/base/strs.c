@@ -55,6 +55,28 @@ void kache_strs_sort(struct kache_strs *s)
 		qsort(s->v, s->n, sizeof *s->v, compare);
 }
 
+size_t kache_strs_from(const struct kache_strs *s, const char *str)
+{
+	size_t from = 0, to = s->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (strcmp(s->v[middle], str) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
+bool kache_strs_find(const struct kache_strs *s, const char *str)
+{
+	size_t at = kache_strs_from(s, str);
+
+	return at < s->n && !strcmp(s->v[at], str);
+}
+
 bool kache_starts(const char *s, const char *prefix)
 {
 	return !strncmp(s, prefix, strlen(prefix));

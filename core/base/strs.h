@@ -16,6 +16,9 @@ void kache_strs_take(struct kache_strs *s, char *str);		/* takes ownership */
 void kache_strs_addn(struct kache_strs *s, const char *str, size_t len);
 bool kache_strs_has(const struct kache_strs *s, const char *str);
 void kache_strs_sort(struct kache_strs *s);			/* bytewise */
+/* Of a sorted list: the index of the first that is not before str, and whether str is in it. */
+size_t kache_strs_from(const struct kache_strs *s, const char *str);
+bool kache_strs_find(const struct kache_strs *s, const char *str);
 #define KACHE_AUTO_STRS __attribute__((cleanup(kache_strs_release)))
 
 bool kache_starts(const char *s, const char *prefix);

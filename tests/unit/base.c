@@ -40,6 +40,20 @@ static void test_reader(void)
 	free(s);
 }
 
+static void test_lists(void)
+{
+	KACHE_AUTO_STRS struct kache_strs list = { 0 };
+
+	ok(!kache_strs_find(&list, "a") && !kache_strs_from(&list, "a"), "nothing is in an empty list");
+	kache_strs_add(&list, "d");
+	kache_strs_add(&list, "b");
+	kache_strs_add(&list, "b/c");
+	kache_strs_sort(&list);
+	ok(kache_strs_find(&list, "b") && kache_strs_find(&list, "b/c") && kache_strs_find(&list, "d"), "what is there is found");
+	ok(!kache_strs_find(&list, "a") && !kache_strs_find(&list, "c") && !kache_strs_find(&list, "e"), "what is not is not");
+	ok(kache_strs_from(&list, "b/") == 1 && kache_strs_from(&list, "e") == 3, "and where it would be");
+}
+
 static void test_paths(void)
 {
 	static const struct { const char *cwd, *path, *want; } abs[] = {
@@ -151,6 +165,7 @@ int main(void)
 {
 	test_buffers();
 	test_reader();
+	test_lists();
 	test_paths();
 	test_hash();
 	test_files();
