@@ -1,8 +1,7 @@
 /* core/key/ccargs: which calls of a C compiler are compiles, what is in their key, where their outputs go. */
 #include "config.h"
-#include "tap.h"
+#include "ccargs-check.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "key/ccargs.h"
 
@@ -16,55 +15,12 @@ static const char *const f_names[] = {
 
 static struct kache_cc_args parse(const char *line)
 {
+	KACHE_AUTO_STRS struct kache_strs words = { NULL, 0, 0 };
 	struct kache_cc_args a;
-	char *copy = strdup(line), *argv[64];
-	int argc = 0;
 
-	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
-		argv[argc++] = w;
-	kache_cc_args_parse(argc, argv, "/cwd", &a);
-	free(copy);
+	words_of(line, &words);
+	kache_cc_args_parse((int)words.n, words.v, "/cwd", &a);
 	return a;
-}
-
-static void is_refused(const char *line, const char *why, const char *detail)
-{
-	struct kache_cc_args a = parse(line);
-
-	if (!ok(a.why && !strcmp(a.why, why) && (!detail || (a.detail && !strcmp(a.detail, detail))), "%s: %s", line, why))
-		printf("# got %s %s\n", a.why ? a.why : "nothing", a.detail ? a.detail : "");
-	kache_cc_args_release(&a);
-}
-
-static void compiles(const char *line, const char *language, const char *output, const char *depfile)
-{
-	struct kache_cc_args a = parse(line);
-	bool good = !a.why && !strcmp(a.language, language) && !strcmp(a.output, output) && !a.depfile == !depfile &&
-		    (!depfile || !strcmp(a.depfile, depfile));
-
-	if (!ok(good, "%s: %s, %s%s", line, language, output, depfile ? " and a list" : ""))
-		printf("# got %s %s: %s, %s, %s\n", a.why ? a.why : "-", a.detail ? a.detail : "-", a.language ? a.language : "-",
-		       a.output ? a.output : "-", a.depfile ? a.depfile : "-");
-	kache_cc_args_release(&a);
-}
-
-static char *key_of(const char *line)
-{
-	struct kache_cc_args a = parse(line);
-	struct kache_buf b = KACHE_BUF_INIT;
-
-	for (size_t i = 0; i < a.n_parts; i++)
-		kache_buf_fmt(&b, "%s%s|%s", i ? ";" : "", a.parts[i].label, a.parts[i].value);
-	kache_cc_args_release(&a);
-	return kache_buf_steal(&b);
-}
-
-static void key_is(const char *line, const char *key)
-{
-	char *got = key_of(line);
-
-	is_str(got, key, line);
-	free(got);
 }
 
 static void test_modes(void)

@@ -1,8 +1,7 @@
 /* core/key/nvccargs: which calls of nvcc are compiles, what is in their key, where their outputs go. */
 #include "config.h"
-#include "tap.h"
+#include "ccargs-check.h"
 
-#include "base/buf.h"
 #include "base/file.h"
 #include "key/nvccargs.h"
 
@@ -18,68 +17,19 @@ static const struct flag flags[] = {
 #undef NVCC_FLAG
 };
 
-/* '~' stands for a blank within an argument. */
 static struct kache_cc_args parse_with(const char *prepend, const char *line, const char *append)
 {
+	KACHE_AUTO_STRS struct kache_strs words = { NULL, 0, 0 };
 	struct kache_cc_args a;
-	char *copy = strdup(line), *argv[64];
-	int argc = 0;
 
-	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " ")) {
-		argv[argc++] = w;
-		for (; *w; w++)
-			if (*w == '~')
-				*w = ' ';
-	}
-	kache_nvcc_args_parse(argc, argv, prepend, append, "/cwd", &a);
-	free(copy);
+	words_of(line, &words);
+	kache_nvcc_args_parse((int)words.n, words.v, prepend, append, "/cwd", &a);
 	return a;
 }
 
 static struct kache_cc_args parse(const char *line)
 {
 	return parse_with("", line, "");
-}
-
-static void is_refused(const char *line, const char *why, const char *detail)
-{
-	struct kache_cc_args a = parse(line);
-
-	if (!ok(a.why && !strcmp(a.why, why) && (!detail || (a.detail && !strcmp(a.detail, detail))), "%s: %s", line, why))
-		printf("# got %s %s\n", a.why ? a.why : "nothing", a.detail ? a.detail : "");
-	kache_cc_args_release(&a);
-}
-
-static void compiles(const char *line, const char *language, const char *output, const char *depfile)
-{
-	struct kache_cc_args a = parse(line);
-	bool good = !a.why && !strcmp(a.language, language) && !strcmp(a.output, output) && !a.depfile == !depfile &&
-		    (!depfile || !strcmp(a.depfile, depfile));
-
-	if (!ok(good, "%s: %s, %s%s", line, language, output, depfile ? " and a list" : ""))
-		printf("# got %s %s: %s, %s, %s\n", a.why ? a.why : "-", a.detail ? a.detail : "-", a.language ? a.language : "-",
-		       a.output ? a.output : "-", a.depfile ? a.depfile : "-");
-	kache_cc_args_release(&a);
-}
-
-static char *key(const struct kache_cc_args *a)
-{
-	struct kache_buf b = KACHE_BUF_INIT;
-
-	kache_buf_add(&b, "", 0);
-	for (size_t i = 0; i < a->n_parts; i++)
-		kache_buf_fmt(&b, "%s%s|%s", i ? ";" : "", a->parts[i].label, a->parts[i].value);
-	return kache_buf_steal(&b);
-}
-
-static void key_is(const char *line, const char *wanted)
-{
-	struct kache_cc_args a = parse(line);
-	char *got = key(&a);
-
-	is_str(got, wanted, line);
-	free(got);
-	kache_cc_args_release(&a);
 }
 
 static void test_modes(void)
@@ -211,7 +161,7 @@ static void test_traits(void)
 static void test_variables(void)
 {
 	struct kache_cc_args a = parse_with("-DA -dc", "a.cu", " -o b.o\n");
-	char *got = key(&a);
+	char *got = key_text(&a);
 
 	ok(!a.why && !strcmp(a.output, "b.o"), "flags of both variables count");
 	is_str(got, "-D|A;-dc|", "and are in the key");
@@ -235,7 +185,7 @@ static void test_options(void)
 
 	kache_file_replace(path, text, sizeof text - 1, 0600);
 	a = parse(line);
-	got = key(&a);
+	got = key_text(&a);
 	ok(!a.why && !strcmp(a.source, "a.cu"), "a file of options");
 	is_str(got, "-c|;-D|A=x y;-I|in c;-D|C", "its words stand in its place");
 	free(got);
