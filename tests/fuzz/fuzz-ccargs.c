@@ -2,40 +2,19 @@
  * A command line has a reason to pass through, or what a compile needs is there. */
 #include "config.h"
 
-#include "tests/fuzz/memory.h"
+#include "tests/fuzz/args.h"
 
-#include "base/buf.h"
 #include "key/ccargs.h"
-
-#include <string.h>
 
 bool fuzz_accepted;
 
-static void read_input(const char *text, size_t len, const char *file, struct kache_strs *args)
-{
-	while (len) {
-		const char *eol = memchr(text, '\n', len);
-		size_t n = eol ? (size_t)(eol - text) : len;
-
-		if (!n)
-			break;
-		if (*text == '@')
-			kache_strs_take(args, kache_asprintf("@%s", file));
-		else
-			kache_strs_addn(args, text, n);
-		text += n + !!eol;
-		len -= n + !!eol;
-	}
-	fuzz_write(len ? text + 1 : "", len ? len - 1 : 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *file = fuzz_file();
 	KACHE_AUTO_STRS struct kache_strs args = { 0 };
 	struct kache_cc_args a;
 
-	read_input((const char *)data, size, file, &args);
+	fuzz_read_args((const char *)data, size, 0, &args);
+	fuzz_name_at_files(&args);
 	kache_cc_args_parse((int)args.n, args.v, "/", &a);
 	fuzz_accepted = !a.why;
 	for (size_t i = 0; i < a.n_parts; i++)

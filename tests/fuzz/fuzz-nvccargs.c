@@ -3,42 +3,23 @@
  * needs is there. */
 #include "config.h"
 
-#include "tests/fuzz/memory.h"
+#include "tests/fuzz/args.h"
 
-#include "base/buf.h"
 #include "key/nvccargs.h"
-
-#include <string.h>
 
 bool fuzz_accepted;
 
-static void read_input(const char *text, size_t len, const char *file, struct kache_strs *args)
-{
-	while (len) {
-		const char *eol = memchr(text, '\n', len);
-		size_t n = eol ? (size_t)(eol - text) : len;
-
-		if (!n && args->n)
-			break;
-		if (args->n && !strcmp(args->v[args->n - 1], "-optf"))
-			kache_strs_add(args, file);
-		else
-			kache_strs_addn(args, text, n);
-		text += n + !!eol;
-		len -= n + !!eol;
-	}
-	fuzz_write(len ? text + 1 : "", len ? len - 1 : 0);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const char *file = fuzz_file();
 	KACHE_AUTO_STRS struct kache_strs args = { 0 };
 	struct kache_cc_args a;
 
-	read_input((const char *)data, size, file, &args);
+	fuzz_read_args((const char *)data, size, 1, &args);
 	if (!args.n)
 		kache_strs_add(&args, "");
+	for (size_t i = 1; i < args.n; i++)
+		if (!strcmp(args.v[i - 1], "-optf"))
+			fuzz_replace_arg(&args, i, kache_strdup(fuzz_file()));
 	kache_nvcc_args_parse((int)args.n - 1, args.v + 1, "", args.v[0], "/", &a);
 	fuzz_accepted = !a.why;
 	for (size_t i = 0; i < a.n_parts; i++)
