@@ -122,10 +122,13 @@ static bool mapped_by_user(const struct kache_call *c, const char *path)
 
 	for (size_t i = 0; i < a->n_parts; i++) {
 		const struct kache_cc_part *p = &a->parts[i];
-		KACHE_AUTO_FREE char *old = kache_strndup(p->value, strcspn(p->value, "="));
 
-		if (!strcmp(p->label, "-ffile-prefix-map=") && kache_path_below(path, old, NULL))
-			return true;
+		if (!strcmp(p->label, "-ffile-prefix-map=")) {
+			KACHE_AUTO_FREE char *old = kache_strndup(p->value, strcspn(p->value, "="));
+
+			if (kache_path_below(path, old, NULL))
+				return true;
+		}
 	}
 	return false;
 }
