@@ -1,8 +1,8 @@
 /* kache config: every setting with its value and origin; reading, checking and changing them. */
 #include "config.h"
 #include "cli/cmd.h"
+#include "cli/user-file.h"
 
-#include "base/file.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "conf/edit.h"
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const struct kache_command kache_cmd_config;
@@ -395,26 +394,10 @@ static char *project_file(const char *cwd)
 	}
 }
 
-/* KACHE_OK with text; KACHE_E_NOENT without a message where it need not exist. */
-static int read_file(const char *file, bool must, struct kache_buf *text)
-{
-	int rc = kache_file_read_waiting(file, KACHE_CONF_FILE_MAX, text);
-
-	if (!rc && text->len > KACHE_CONF_FILE_MAX)
-		rc = KACHE_E_TOOBIG;
-	if (rc == KACHE_E_TOOBIG)
-		fprintf(stderr, "%s: larger than %d KiB\n", file, KACHE_CONF_FILE_MAX >> 10);
-	else if (rc && !must && (errno == ENOENT || errno == ENOTDIR))
-		return KACHE_E_NOENT;
-	else if (rc)
-		fprintf(stderr, "%s: %s\n", file, strerror(errno));
-	return rc;
-}
-
 static size_t check_one(const char *file, const char *role, bool project, bool must)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
-	int rc = read_file(file, must, &text);
+	int rc = kache_cli_read(file, KACHE_CONF_FILE_MAX, must, &text);
 	size_t problems;
 
 	if (rc == KACHE_E_NOENT) {
@@ -551,7 +534,7 @@ static int assign(const struct assignment *a)
 		status = value_of(a, &value);
 	if (status)
 		return status;
-	rc = read_file(file, false, &old);
+	rc = kache_cli_read(file, KACHE_CONF_FILE_MAX, false, &old);
 	if (rc && rc != KACHE_E_NOENT)
 		return KACHE_EXIT_FAILED;
 	if (kache_toml_edit(old.data, old.len, a->key, value.data, &text, &err))

@@ -2,8 +2,8 @@
 #include "config.h"
 #include "cli/cmd.h"
 #include "cli/daemon-ask.h"
+#include "cli/user-file.h"
 
-#include "base/file.h"
 #include "base/path.h"
 #include "conf/edit.h"
 #include "conf/toml.h"
@@ -24,8 +24,6 @@ const struct kache_command kache_cmd_init = {
 	"  --check       say what would be done, and do nothing; exit status 1 if there is anything\n",
 	run
 };
-
-enum { MAX_CARGO_CONFIG = 1 << 20 };
 
 struct options {
 	bool yes, no_service, check;
@@ -57,24 +55,12 @@ static void release(struct plan *p)
 	kache_buf_release(&p->text);
 }
 
-/* Cargo reads `config` where both exist. NULL without a home. */
+/* NULL without a home. */
 static char *cargo_file(void)
 {
-	KACHE_AUTO_FREE char *dir = NULL;
-	const char *cargo = getenv("CARGO_HOME"), *home = getenv("HOME");
-	char *plain;
+	KACHE_AUTO_FREE char *home = kache_cargo_home();
 
-	if (cargo && *cargo)
-		dir = kache_strdup(cargo);
-	else if (home && *home == '/')
-		dir = kache_path_join(home, ".cargo");
-	else
-		return NULL;
-	plain = kache_path_join(dir, "config");
-	if (!access(plain, F_OK))
-		return plain;
-	free(plain);
-	return kache_path_join(dir, "config.toml");
+	return home ? kache_cargo_config(home) : NULL;
 }
 
 /* Its full path, but for where every PATH leads: editors and services run cargo, too. Fresh memory or NULL. */
@@ -103,10 +89,10 @@ static int look(struct plan *p)
 {
 	struct kache_toml *tree = NULL;
 	struct kache_error err;
-	int rc = kache_file_read_waiting(p->file, MAX_CARGO_CONFIG, &p->text);
+	int rc = kache_cli_read(p->file, KACHE_CARGO_CONFIG_MAX, false, &p->text);
 
-	if (rc && errno != ENOENT && errno != ENOTDIR)
-		return kache_cli_fail("%s: %s", p->file, rc == KACHE_E_TOOBIG ? "larger than 1 MiB" : strerror(errno));
+	if (rc && rc != KACHE_E_NOENT)
+		return KACHE_EXIT_FAILED;
 	if (kache_toml_parse(p->text.data ? p->text.data : "", p->text.len, &tree, &err))
 		return kache_cli_fail("%s: %s; nothing was changed", p->file, err.text);
 	for (size_t i = 0; i < KEYS; i++) {

@@ -31,9 +31,6 @@ int kache_cli_usage(const struct kache_command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* "kache: text"; returns KACHE_EXIT_FAILED. */
 int kache_cli_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* Writes a file of the user's anew: through a symbolic link, so that the link stays, and with the mode that it has; with
- * `mode` where it is new. */
-int kache_cli_replace(const char *file, const struct kache_buf *text, mode_t mode);
 /* Writes b to standard output; KACHE_EXIT_FAILED with a message if that fails. */
 int kache_cli_print(const struct kache_buf *b);
 

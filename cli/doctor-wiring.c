@@ -1,5 +1,6 @@
 #include "config.h"
 #include "cli/doctor.h"
+#include "cli/user-file.h"
 
 #include "base/clock.h"
 #include "base/path.h"
@@ -10,10 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-enum { MAX_CARGO_CONFIG = 1 << 20 };
 
 /* ---- RUSTC_WRAPPER ---- */
 
@@ -32,7 +30,7 @@ static bool in_file(const char *path, struct wiring *w, struct kache_doctor *d)
 	struct kache_toml *tree;
 	struct kache_error err;
 
-	if (kache_file_read(path, MAX_CARGO_CONFIG, &text))
+	if (kache_file_read(path, KACHE_CARGO_CONFIG_MAX, &text))
 		return false;
 	if (kache_toml_parse(text.data ? text.data : "", text.len, &tree, &err)) {
 		kache_doctor_say(d, KACHE_DOCTOR_NOTE, "wrapper", "cargo will not like it either", "%s: %s", path, err.text);
@@ -51,20 +49,17 @@ static bool in_file(const char *path, struct wiring *w, struct kache_doctor *d)
 	return w->program != NULL;
 }
 
-/* Cargo reads `config` where both exist. */
 static bool in_directory(const char *dir, struct wiring *w, struct kache_doctor *d)
 {
-	KACHE_AUTO_FREE char *plain = kache_path_join(dir, "config");
-	KACHE_AUTO_FREE char *toml = kache_path_join(dir, "config.toml");
+	KACHE_AUTO_FREE char *file = kache_cargo_config(dir);
 
-	return in_file(access(plain, R_OK) ? toml : plain, w, d);
+	return in_file(file, w, d);
 }
 
 static bool in_files(struct wiring *w, struct kache_doctor *d)
 {
 	KACHE_AUTO_FREE char *at = getcwd(NULL, 0);
-	KACHE_AUTO_FREE char *cargo_home = NULL;
-	const char *home = getenv("CARGO_HOME");
+	KACHE_AUTO_FREE char *home = kache_cargo_home();
 
 	while (at) {
 		KACHE_AUTO_FREE char *dir = kache_path_join(at, ".cargo");
@@ -78,8 +73,6 @@ static bool in_files(struct wiring *w, struct kache_doctor *d)
 		free(at);
 		at = up;
 	}
-	if (!home && (home = getenv("HOME")))
-		home = cargo_home = kache_path_join(home, ".cargo");
 	return home && in_directory(home, w, d);
 }
 

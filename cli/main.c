@@ -2,7 +2,6 @@
 #include "config.h"
 #include "cli/cmd.h"
 
-#include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
 
@@ -12,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMAND(name) extern const struct kache_command kache_cmd_##name;
@@ -49,19 +47,6 @@ int kache_cli_usage(const struct kache_command *cmd, const char *fmt, ...)
 	va_end(ap);
 	fprintf(stderr, " (see kache %s --help)\n", cmd->name);
 	return KACHE_EXIT_USAGE;
-}
-
-int kache_cli_replace(const char *file, const struct kache_buf *text, mode_t mode)
-{
-	KACHE_AUTO_FREE char *real = kache_path_real(file);
-	const char *target = real ? real : file;
-	struct stat st;
-
-	if (!stat(target, &st))
-		mode = st.st_mode & 0777;
-	if (kache_file_replace(target, text->data, text->len, mode))
-		return kache_cli_fail("%s: %s", file, strerror(errno));
-	return KACHE_EXIT_OK;
 }
 
 int kache_cli_print(const struct kache_buf *b)

@@ -146,7 +146,7 @@ KACHE_LOG: log.level is 'loud'; accepted are error|warn|info|debug|trace
 EOF
 like "$out" "^user file $user: 3 problems$" "and counts them"
 out=$(config check "$T/real.toml"); is "$?, $out" "0, file $T/real.toml: ok" "one file is checked alone"
-out=$(config check "$T/none.toml" 2>&1); is "$?, $out" "1, $T/none.toml: No such file or directory" "it has to be there"
+out=$(config check "$T/none.toml" 2>&1); is "$?, $out" "1, kache: $T/none.toml: No such file or directory" "it has to be there"
 printf '[cache]\nlink = \n' > "$T/bad.toml"
 is "$(config check "$T/bad.toml" 2>&1 > /dev/null)" "$T/bad.toml:2: a value is expected" "broken syntax is told with its line"
 is "$(KACHE_CONFIG=$T/bad.toml config list 2>&1)" "kache: $T/bad.toml:2: a value is expected" "by the other verbs too"
