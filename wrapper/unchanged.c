@@ -5,10 +5,12 @@
 #include "store/map.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #ifdef __linux__
 #include <sys/vfs.h>
 #endif
@@ -17,6 +19,8 @@
  * KACHE_MAP_SETTLED. */
 static const int64_t calm = INT64_C(5) * 1000000000;
 
+/* From so many inputs on, opening directories pays. */
+enum { MANY = 100 };
 enum { DIRS = 64, STATE = 16 << 10 };
 
 /* A directory below which something is not. */
@@ -33,10 +37,13 @@ struct reader {
 	struct kache_hasher id;
 	size_t len;
 	int64_t now;
-	bool thorough;
+	bool thorough, many;
 	struct dir dirs[DIRS];
 	struct kache_strs paths;	/* that dirs point into */
 	size_t n, last, files;
+	const char *file_dir;	/* the beginning of the last file's path, */
+	size_t file_dir_len;
+	int file_dir_fd;	/* and its directory, once there was a second file in it; else -1 */
 	uint64_t dev;		/* the file system that was asked about last */
 	bool asked, keeps;
 	unsigned char state[STATE];	/* not hashed yet: much at once takes less time */
@@ -86,12 +93,37 @@ static void note(struct reader *r, size_t index, const struct kache_stat *st)
 		r->out->settled = false;
 }
 
+static void close_dir(struct reader *r)
+{
+	if (r->file_dir_fd >= 0)
+		close(r->file_dir_fd);
+	r->file_dir_fd = -1;
+}
+
+/* Headers come many of one directory in a row: the way there is then gone once. */
+static int stat_file(struct reader *r, const char *path, struct kache_stat *st)
+{
+	const char *slash = strrchr(path, '/');
+	size_t len = slash ? (size_t)(slash - path) : 0;
+
+	if (!len || !slash[1] || len != r->file_dir_len || memcmp(path, r->file_dir, len)) {
+		close_dir(r);
+		r->file_dir = path;
+		r->file_dir_len = len;
+	} else if (r->file_dir_fd < 0) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(path, len);
+
+		r->file_dir_fd = kache_open(dir, O_PATH | O_DIRECTORY, 0);
+	}
+	return r->file_dir_fd < 0 ? kache_stat(path, true, st) : kache_stat_in(r->file_dir_fd, slash + 1, st);
+}
+
 static bool note_file(struct reader *r, size_t index, const char *path)
 {
 	struct kache_stat st;
 	struct kache_hash h;
 
-	if (kache_stat(path, true, &st) || !S_ISREG(st.mode))
+	if ((r->many ? stat_file(r, path, &st) : kache_stat(path, true, &st)) || !S_ISREG(st.mode))
 		return false;
 	/* Of a checkout that was never looked at nothing is remembered, so the rest need not be asked. */
 	if (!r->files++ && !kache_map_get(r->c->store, &st, &h))
@@ -157,6 +189,8 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 	r.out = out;
 	r.now = kache_now_coarse();
 	r.thorough = thorough;
+	r.many = set->n >= MANY;
+	r.file_dir_fd = -1;
 	*out = (struct kache_stamps){ .told = true, .settled = true };
 	kache_hasher_init(&r.id);
 	kache_hasher_add(&r.id, set->result.b, KACHE_HASH_LEN);
@@ -174,6 +208,7 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 		}
 		out->told = name && (in->kind == KACHE_INPUT_FILE ? note_file(&r, i, name) : note_absent(&r, i, name));
 	}
+	close_dir(&r);
 	flush(&r);
 	kache_hasher_end(&r.id, &out->id);
 	kache_strs_release(&r.paths);

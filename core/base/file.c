@@ -234,6 +234,11 @@ int kache_stat(const char *path, bool follow, struct kache_stat *st)
 	return do_stat(AT_FDCWD, path, follow ? 0 : KAT_NOFOLLOW, st);
 }
 
+int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
+{
+	return do_stat(dir_fd, name, 0, st);
+}
+
 int kache_fstat(int fd, struct kache_stat *st)
 {
 	return do_stat(fd, "", KAT_EMPTY_PATH, st);
@@ -262,6 +267,16 @@ int kache_stat(const char *path, bool follow, struct kache_stat *st)
 	struct stat s;
 
 	if (follow ? stat(path, &s) : lstat(path, &s))
+		return KACHE_E_IO;
+	fill(&s, st);
+	return KACHE_OK;
+}
+
+int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
+{
+	struct stat s;
+
+	if (fstatat(dir_fd, name, &s, 0))
 		return KACHE_E_IO;
 	fill(&s, st);
 	return KACHE_OK;

@@ -37,6 +37,7 @@ struct kache_stat {
 };
 /* statx with the fields above. follow: through a final symlink. 0 or KACHE_E_IO. */
 int kache_stat(const char *path, bool follow, struct kache_stat *st);
+int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st);	/* fstatat(2), links followed */
 int kache_fstat(int fd, struct kache_stat *st);
 
 #define KACHE_AUTO_FD __attribute__((cleanup(kache_auto_close)))

@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/strs.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 static void test_reader(void)
@@ -103,7 +104,8 @@ static void test_files(void)
 {
 	char *dir = tap_dir(), *path = kache_path_join(dir, "a/b/c");
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-	struct kache_stat st;
+	struct kache_stat st, in;
+	KACHE_AUTO_FD int at = -1;
 
 	is_int(kache_file_replace(path, "one", 3, 0644), 0, "replace makes the parents");
 	is_int(kache_file_replace(path, "second", 6, 0644), 0, "replace replaces");
@@ -111,6 +113,9 @@ static void test_files(void)
 	is_str(b.data, "second", "what was written");
 	is_int(kache_stat(path, true, &st), 0, "stat");
 	is_int(st.size, 6, "size");
+	at = kache_open(dir, O_PATH | O_DIRECTORY, 0);
+	ok(!kache_stat_in(at, path + strlen(dir) + 1, &in) && in.ino == st.ino && in.ctime == st.ctime,
+	   "the same from its directory");
 	ok(kache_file_read("/nonexistent/x", 10, &b) == KACHE_E_IO, "reading what is not there fails");
 	unlink(path);
 	free(path);
