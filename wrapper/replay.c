@@ -28,7 +28,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			break;
 		}
 		kache_strs_take(&paths, path);
-		r[i] = (struct kache_restore){ .output = o, .path = paths.v[i] };
+		r[i] = (struct kache_restore){ .output = o, .path = paths.v[i], .clear = c->lang->clears };
 		if (o->role == KACHE_ROLE_DEPINFO) {
 			struct kache_buf b = KACHE_BUF_INIT;
 

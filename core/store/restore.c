@@ -102,7 +102,8 @@ static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_li
 	struct stat st;
 	int rc;
 
-	if (!lstat(r->path, &st) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+	r->there = !lstat(r->path, &st);
+	if (r->there && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return KACHE_E_UNSUPPORTED;
 	if (r->output->role == KACHE_ROLE_DEPINFO)
 		return prepare_text(r);
@@ -128,6 +129,9 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 		if (rc)
 			return rc;
 	}
+	/* ext4 writes a file out at once that is renamed over another (ext4(5), auto_da_alloc). */
+	if (r->there && r->clear)
+		unlink(r->path);
 	if (rename(r->temp, r->path))
 		return KACHE_E_IO;
 	free(r->temp);

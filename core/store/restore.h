@@ -14,9 +14,10 @@ struct kache_restore {			/* one output to be put in place */
 	const char *path;		/* where, absolute or relative to the cwd */
 	const char *data;		/* KACHE_ROLE_DEPINFO: the text with this place's paths */
 	size_t len;
+	bool clear;			/* what is there may go before the new file comes */
 	bool link;			/* the rules of keying.md allow a hard link here */
 	/* filled by kache_restore_all */
-	bool linked;
+	bool linked, there;
 	char *temp;
 };
 

@@ -172,6 +172,7 @@ static void test_restore(struct kache_store *s)
 	};
 	struct kache_error err;
 	struct kache_stat st;
+	KACHE_AUTO_BUF struct kache_buf now = KACHE_BUF_INIT;
 	struct kache_hash h;
 	struct stat a;
 
@@ -187,6 +188,10 @@ static void test_restore(struct kache_store *s)
 	is_int(kache_restore_all(s, r, 3, KACHE_LINK_AUTO), 0, "restored over itself");
 	is_int(kache_restore_all(s, r, 3, KACHE_LINK_COPY), 0, "copied when told to");
 	ok(!stat(out, &a) && a.st_nlink == 1, "without a link");
+	write_file(exe, "somebody's", 0600);
+	r[1].clear = true;
+	is_int(kache_restore_all(s, r, 3, KACHE_LINK_COPY), 0, "an old output is cleared away");
+	ok(!kache_file_read(exe, 64, &now) && now.len == 9 && !memcmp(now.data, "exe bytes", 9), "and the new one is there");
 	o[1].size++;
 	unlink(out);
 	ok(kache_restore_all(s, r, 3, KACHE_LINK_AUTO) != 0 && access(out, F_OK), "one bad blob, nothing is placed");
