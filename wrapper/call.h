@@ -90,7 +90,7 @@ struct kache_language {
 	uint32_t (*role)(const struct kache_call *c, const char *name);
 	/* May an output be one inode with its blob (docs/internals/keying.md, "Restore")? *old: 1 or 0, whether
 	 * everything that it was made from is as old as a blob; -1 before the first question. NULL: never. */
-	bool (*may_link)(const struct kache_call *c, uint32_t role, int *old);
+	enum kache_linking (*linking)(const struct kache_call *c, uint32_t role, int *old);
 	bool clears;		/* the compiler removes an old output itself before it makes a new one */
 	/* "kache explain": lines about this call. */
 	void (*explain)(const struct kache_call *c);

@@ -378,7 +378,7 @@ const struct kache_language kache_language_c = {
 	.outputs = kache_cc_outputs,
 	.place = kache_cc_place,
 	.role = kache_cc_role,
-	.may_link = NULL,	/* what make looks at has to be new, and what a compiler writes over nobody else's */
+	.linking = NULL,	/* what make looks at has to be new, and what a compiler writes over nobody else's */
 	.clears = true,		/* as gcc has it done, whose assembler removes an old object first: no build reads one meanwhile */
 	.explain = explain,
 };

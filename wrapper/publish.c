@@ -18,7 +18,7 @@ struct publisher {
 	struct kache_entry e;
 	const char *raw[4];	/* values that must not be in any output */
 	size_t n_raw;
-	int old;		/* kache_language.may_link's */
+	int old;		/* kache_language.linking's */
 	const char *reason;
 	char *detail;
 };
@@ -58,12 +58,13 @@ static int check_raw(struct publisher *p, const char *path)
 	return KACHE_OK;
 }
 
-static bool may_link(struct publisher *p, uint32_t role)
+static enum kache_linking linking(struct publisher *p, uint32_t role)
 {
 	const char *policy = kache_conf_str(p->c->conf, KACHE_CONF_LINK);
 
-	return (!strcmp(policy, "auto") || !strcmp(policy, "hardlink")) && p->c->lang->may_link &&
-	       p->c->lang->may_link(p->c, role, &p->old);
+	if ((strcmp(policy, "auto") && strcmp(policy, "hardlink")) || !p->c->lang->linking)
+		return KACHE_LINKING_NOT;
+	return p->c->lang->linking(p->c, role, &p->old);
 }
 
 static int add_output(struct publisher *p, const char *name, struct kache_error *err)
@@ -82,7 +83,7 @@ static int add_output(struct publisher *p, const char *name, struct kache_error 
 		return add_depinfo(p, path, o);
 	if (check_raw(p, path))
 		return KACHE_E_INVALID;
-	if (kache_blob_put_file(p->c->store, path, may_link(p, o->role), &o->blob, &o->size, err))
+	if (kache_blob_put_file(p->c->store, path, linking(p, o->role), &o->blob, &o->size, err))
 		return refuse(p, "store-failed", err->text);
 	/* What we have just hashed nobody needs to hash again. */
 	if (!kache_stat(path, false, &st))

@@ -38,7 +38,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			r[i].data = kache_buf_steal(&b);
 			kache_strs_take(&texts, (char *)r[i].data);
 		} else {
-			r[i].link = c->lang->may_link && c->lang->may_link(c, o->role, &old);
+			r[i].linking = c->lang->linking ? c->lang->linking(c, o->role, &old) : KACHE_LINKING_NOT;
 		}
 	}
 	if (!rc)

@@ -132,21 +132,23 @@ static bool inputs_are_old(const struct kache_call *c)
 	return true;
 }
 
-bool kache_rust_may_link(const struct kache_call *c, uint32_t role, int *old)
+enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old)
 {
 	const struct kache_rust_args *a = &c->args;
 	const bool rlib = a->emit & KACHE_EMIT_LINK && a->crate_types & (KACHE_CRATE_LIB | KACHE_CRATE_RLIB);
 
 	/* The user's own products are for them to change. */
 	if (role == KACHE_ROLE_EXE ? strcmp(c->kind, "build-script") != 0 : getenv("CARGO_PRIMARY_PACKAGE") != NULL)
-		return false;
+		return KACHE_LINKING_NOT;
 	/* A fresh .rmeta beside it is enough for cargo. */
-	if (role == KACHE_ROLE_RLIB)
-		return a->emit & KACHE_EMIT_METADATA;
-	/* Without an .rlib it is a check, where cargo touches the .rmeta. */
-	if (role != KACHE_ROLE_EXE && role != KACHE_ROLE_PROC_MACRO && !(role == KACHE_ROLE_METADATA && rlib))
-		return false;
+	if (role == KACHE_ROLE_RLIB && a->emit & KACHE_EMIT_METADATA)
+		return KACHE_LINKING_OLD;
+	if (role != KACHE_ROLE_EXE && role != KACHE_ROLE_PROC_MACRO && role != KACHE_ROLE_METADATA)
+		return KACHE_LINKING_NOT;
+	/* Without an .rlib it is a check, where cargo gives the .rmeta the time when the call began. */
+	if (role == KACHE_ROLE_METADATA && !rlib)
+		return KACHE_LINKING_YOUNG;
 	if (*old < 0)
 		*old = inputs_are_old(c);
-	return *old;
+	return *old ? KACHE_LINKING_OLD : KACHE_LINKING_YOUNG;
 }

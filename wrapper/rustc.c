@@ -210,6 +210,6 @@ const struct kache_language kache_language_rust = {
 	.outputs = kache_rust_outputs,
 	.place = kache_rust_place,
 	.role = kache_rust_role,
-	.may_link = kache_rust_may_link,
+	.linking = kache_rust_linking,
 	.explain = explain,
 };

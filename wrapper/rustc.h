@@ -16,7 +16,7 @@ bool kache_is_rustc(const char *program);
 void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
 char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
-bool kache_rust_may_link(const struct kache_call *c, uint32_t role, int *old);
+enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
 int kache_rust_collect(struct kache_collector *k);
 
 #endif

@@ -30,21 +30,22 @@ int kache_blob_check(struct kache_store *s, const char *path, int fd, const stru
 {
 	int rc = KACHE_E_CORRUPT;
 
-	if (S_ISREG(st->mode) && st->size == size && st->mtime == KACHE_BLOB_TIME_NS)
+	if (S_ISREG(st->mode) && st->size == size)
 		rc = s->verify ? check_content(path, hash) : kache_map_blob(s, path, fd, st, hash);
 	if (rc == KACHE_E_CORRUPT && !s->readonly)
 		unlink(path);
 	return rc;
 }
 
-/* An existing sound blob is stamped, whose ctime then tells gc that somebody has just counted on it. False
- * if there is none, also where gc was faster. */
+/* An existing sound blob is stamped, whose ctime then tells gc that somebody has just counted on it; its modification time may be
+ * somebody's. False if there is none, also where gc was faster. */
 static bool reuse(struct kache_store *s, const char *path, const struct kache_hash *hash, uint64_t size)
 {
+	const struct timespec stamp[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_OMIT } };
 	struct kache_stat st;
 
 	return !kache_stat(path, false, &st) && !kache_blob_check(s, path, -1, &st, hash, size) &&
-	       (!utimensat(AT_FDCWD, path, blob_times, AT_SYMLINK_NOFOLLOW) || errno != ENOENT);
+	       (!utimensat(AT_FDCWD, path, stamp, AT_SYMLINK_NOFOLLOW) || errno != ENOENT);
 }
 
 /* Links a finished file (right time, right mode) to its blob name. */
@@ -77,22 +78,31 @@ static int publish(struct kache_store *s, const char *temp, const struct kache_h
 	return KACHE_E_IO;
 }
 
-int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, const struct kache_hash *hash,
-			struct kache_error *err)
+/* young: it keeps its time, which is remembered. */
+static int put_temp(struct kache_store *s, const char *temp, bool exec, bool young, const struct kache_hash *hash,
+		    struct kache_error *err)
 {
 	struct kache_stat st;
 	int rc;
 
-	if (chmod(temp, exec ? 0755 : 0644) || utimensat(AT_FDCWD, temp, blob_times, 0) || kache_stat(temp, false, &st))
+	if (chmod(temp, exec ? 0755 : 0644) || (!young && utimensat(AT_FDCWD, temp, blob_times, 0)) || kache_stat(temp, false, &st))
 		rc = kache_fail_errno(err, "temporary file %s", temp);
 	else
 		rc = publish(s, temp, hash, st.size, err);
+	if (!rc && young)
+		kache_map_put_blob(s, &st, hash);
 	unlink(temp);
 	return rc;
 }
 
+int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, const struct kache_hash *hash,
+			struct kache_error *err)
+{
+	return put_temp(s, temp, exec, false, hash, err);
+}
+
 /* A link of the compiler's own output becomes the blob: no byte is copied, one inode serves both. */
-static int put_by_link(struct kache_store *s, const char *path, bool exec, const struct kache_hash *hash,
+static int put_by_link(struct kache_store *s, const char *path, bool exec, bool young, const struct kache_hash *hash,
 		       uint64_t size, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
@@ -102,7 +112,7 @@ static int put_by_link(struct kache_store *s, const char *path, bool exec, const
 		return KACHE_OK;
 	if (link(path, temp))
 		return KACHE_E_IO;
-	return kache_blob_put_temp(s, temp, exec, hash, err);
+	return put_temp(s, temp, exec, young, hash, err);
 }
 
 static int put_by_copy(struct kache_store *s, int from, bool exec, const struct kache_hash *hash,
@@ -125,7 +135,7 @@ static int put_by_copy(struct kache_store *s, int from, bool exec, const struct 
 	return kache_blob_put_temp(s, temp, exec, hash, err);
 }
 
-int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
+int kache_blob_put_file(struct kache_store *s, const char *path, enum kache_linking linking, struct kache_hash *hash,
 			uint64_t *size, struct kache_error *err)
 {
 	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -141,7 +151,8 @@ int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, 
 		return kache_fail_errno(err, "%s", path);
 	if (*size != st.size)
 		return kache_fail(err, KACHE_E_BUSY, "%s changes while it is read", path);
-	if (may_link && put_by_link(s, path, exec, hash, *size, err) == KACHE_OK)
+	if (linking != KACHE_LINKING_NOT &&
+	    put_by_link(s, path, exec, linking == KACHE_LINKING_YOUNG, hash, *size, err) == KACHE_OK)
 		return KACHE_OK;
 	return put_by_copy(s, fd, exec, hash, *size, err);
 }

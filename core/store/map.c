@@ -162,9 +162,10 @@ static size_t page_of(const struct kache_stat *st)
 	return window % (PAGES / TOGETHER) * TOGETHER + within % TOGETHER;
 }
 
-int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MAP_FIELDS])
+/* blob: it is one, which each link of it changes. */
+static int64_t identity(const struct kache_stat *st, bool blob, uint64_t fields[KACHE_MAP_FIELDS])
 {
-	int64_t ctime = is_blob(st) && st->btime ? 0 : st->ctime;
+	int64_t ctime = blob && st->btime ? 0 : st->ctime;
 
 	fields[0] = st->dev;
 	fields[1] = st->ino;
@@ -175,15 +176,20 @@ int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MA
 	return st->mtime > ctime ? st->mtime : ctime;
 }
 
+int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MAP_FIELDS])
+{
+	return identity(st, is_blob(st), fields);
+}
+
 /* The bucket of a file and its 16-byte identity. NULL without a map. */
-static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, unsigned char id[ID])
+static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, bool blob, unsigned char id[ID])
 {
 	uint64_t fields[KACHE_MAP_FIELDS];
 	struct kache_hash h;
 
 	if (!m->records)
 		return NULL;
-	kache_map_identity(st, fields);
+	identity(st, blob, fields);
 	kache_hash_bytes(fields, sizeof fields, &h);
 	memcpy(id, h.b, ID);
 	return m->records + page_of(st) * IN_PAGE + h.b[16] % (IN_PAGE / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
@@ -244,7 +250,7 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 {
 	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, id);
+	const struct record *at = bucket(m, st, is_blob(st), id);
 
 	/* Before the machine was started the content may have been another one. */
 	return look(at, id, kache_boots_doubt(&m->boots, st, is_blob(st)) / 1000000000, out);
@@ -254,7 +260,16 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
 {
 	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, id);
+	const struct record *at = bucket(m, st, is_blob(st), id);
+
+	put(m, at, id, hash);
+}
+
+void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, true, id);
 
 	put(m, at, id, hash);
 }
@@ -304,20 +319,26 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash)
 {
 	KACHE_AUTO_FD int own = -1;
+	struct kache_map *m = map_of(s);
+	const int64_t doubt = kache_boots_doubt(&m->boots, st, true);
+	const struct record *at;
 	struct kache_hash found;
+	unsigned char id[ID];
 
-	if (!kache_boots_doubt(&map_of(s)->boots, st, true))
+	if (is_blob(st) && !doubt)
 		return KACHE_OK;
-	if (kache_map_get(s, st, &found))
+	at = bucket(m, st, true, id);
+	if (look(at, id, doubt / 1000000000, &found))
 		return kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
 	if (fd < 0)
 		fd = own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd < 0 || kache_hash_fd(fd, &found, NULL) || lseek(fd, 0, SEEK_SET))
 		return KACHE_E_IO;
 	if (!kache_hash_eq(&found, hash)) {
-		kache_debug("%s is not what was written before the machine was started", path);
+		kache_debug("%s is not what was stored", path);
 		return KACHE_E_CORRUPT;
 	}
-	kache_map_put(s, st, hash);
+	if (is_blob(st) || kache_now_coarse() - st->mtime > KACHE_MAP_SETTLED)
+		put(m, at, id, hash);
 	return KACHE_OK;
 }

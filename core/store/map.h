@@ -24,6 +24,8 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 /* Remembers. The caller vouches that hash is the content of the file as st describes it: either kache
  * itself has just written it, or it was older than KACHE_MAP_SETTLED when it was hashed. */
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
+/* The same of a blob that was just given a time of its own (store.h, kache_linking): a link more or less then changes nothing. */
+void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
 
 /* What a file is known by, and the younger of the times in it. */
@@ -35,8 +37,8 @@ int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MA
 bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out);
 void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, const struct kache_hash *found);
 
-/* The part of kache_blob_check that is about content: 0 at once, unless a power cut may have changed it; then it is read, and the
- * answer remembered. */
+/* The part of kache_blob_check that is about content: 0 at once where the time is the one of blobs, or the one that this blob was
+ * given, and no power cut may have changed it; else it is read, and the answer remembered. */
 int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);
 
 /* A file whose times are younger than this when it is read may change again within the same time

@@ -71,10 +71,34 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 		return rc;
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
+	r->young = r->linking == KACHE_LINKING_YOUNG || st.mtime != KACHE_BLOB_TIME_NS;
+	if (r->young && st.nlink != 1)
+		return KACHE_E_UNSUPPORTED;
 	r->linked = true;
+	if (r->young)
+		return KACHE_OK;
 	if (!kache_map_get(s, &st, &known))
 		kache_map_put(s, &st, &r->output->blob);
 	return KACHE_OK;
+}
+
+/* A link that only the blob is besides becomes as new as a file just made. Where somebody else has linked the blob at the same
+ * time it would become new there, too, so it goes again. */
+static bool renew(struct kache_store *s, const struct kache_restore *r, const char *path)
+{
+	const struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	struct kache_stat st;
+
+	if (!r->young)
+		return true;
+	if (kache_stat(path, false, &st) || st.nlink != 2 || utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW) ||
+	    kache_stat(path, false, &st)) {
+		unlink(path);
+		return false;
+	}
+	kache_map_put_blob(s, &st, &r->output->blob);
+	kache_map_put(s, &st, &r->output->blob);
+	return true;
 }
 
 /* By the final name where that is free, else over what is there. KACHE_E_UNSUPPORTED: a copy will do. */
@@ -83,11 +107,13 @@ static int place_link(struct kache_store *s, struct kache_restore *r)
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 
 	if (!link(blob, r->path))
-		return KACHE_OK;
+		return renew(s, r, r->path) ? KACHE_OK : KACHE_E_UNSUPPORTED;
 	if (errno != EEXIST)	/* EXDEV, EMLINK, EPERM */
 		return KACHE_E_UNSUPPORTED;
 	r->temp = temp_beside(r->path);
 	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
+		return KACHE_E_UNSUPPORTED;
+	if (!renew(s, r, r->temp))
 		return KACHE_E_UNSUPPORTED;
 	if (rename(r->temp, r->path))
 		return KACHE_E_IO;
@@ -107,7 +133,7 @@ static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_li
 		return KACHE_E_UNSUPPORTED;
 	if (r->output->role == KACHE_ROLE_DEPINFO)
 		return prepare_text(r);
-	if (r->link && (policy == KACHE_LINK_AUTO || policy == KACHE_LINK_HARDLINK)) {
+	if (r->linking != KACHE_LINKING_NOT && (policy == KACHE_LINK_AUTO || policy == KACHE_LINK_HARDLINK)) {
 		rc = prepare_link(s, r);
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;
@@ -124,6 +150,7 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;
 		free(r->temp);
+		r->temp = NULL;
 		r->linked = false;
 		rc = prepare_copy(s, r, policy);
 		if (rc)

@@ -15,8 +15,9 @@
 #include "store/manifest.h"
 
 #define KACHE_STORE_FORMAT 1
-/* Modification time of every blob, in seconds since the epoch: 2001-01-01T00:00:00Z. Old, so that
- * cargo takes a linked blob for older than anything; constant, so that a written-to blob shows. */
+/* Modification time of a blob, in seconds since the epoch: 2001-01-01T00:00:00Z. Old, so that
+ * cargo takes a linked blob for older than anything; constant, so that a written-to blob shows. One that is shared with
+ * a single output may have that one's time, see kache_linking; a blob with a time that nobody remembers is read. */
 #define KACHE_BLOB_TIME 978307200
 #define KACHE_BLOB_TIME_NS (INT64_C(1000000000) * KACHE_BLOB_TIME)
 
@@ -43,12 +44,19 @@ char *kache_store_file(const struct kache_store *s, const char *name);
 /* A fresh name in tmp/, fresh memory. */
 char *kache_store_temp(const struct kache_store *s);
 
-/* Blobs. put_file: hashes the file and puts its content in, by hard link where `may_link` (the file
- * then gets the blob's time and mode and shares its inode), else by copy (reflink where possible).
+/* Whether an output and its blob may be one inode. */
+enum kache_linking {
+	KACHE_LINKING_NOT,
+	KACHE_LINKING_OLD,	/* with the time of blobs, in any number of places */
+	KACHE_LINKING_YOUNG,	/* as new as the compiler would have made it: only where the store alone names the blob */
+};
+
+/* Blobs. put_file: hashes the file and puts its content in, by hard link where that may be (the file
+ * then shares its inode and gets the blob's mode and, if old, its time), else by copy (reflink where possible).
  * put_temp: takes over a complete file in tmp/ whose hash is known to be right.
  * Blobs have mode 0644, those of programs (exec, or a file with an x bit) 0755, since both may be linked.
  * A blob that exists already is only marked as used, so that gc spares it. */
-int kache_blob_put_file(struct kache_store *s, const char *path, bool may_link, struct kache_hash *hash,
+int kache_blob_put_file(struct kache_store *s, const char *path, enum kache_linking linking, struct kache_hash *hash,
 			uint64_t *size, struct kache_error *err);
 int kache_blob_put_temp(struct kache_store *s, const char *temp, bool exec, const struct kache_hash *hash,
 			struct kache_error *err);

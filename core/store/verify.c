@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include "base/strs.h"
 #include "store/gc.h"
+#include "store/map.h"
 #include "store/rehash.h"
 #include "store/scan.h"
 #include "store/table.h"
@@ -130,7 +131,7 @@ static int check_blob(void *arg, const struct kache_scan_item *item)
 	size = kache_table_get(&v->sizes, &item->hash);
 	if (size && *size != st->size)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_SIZE, item->path);
-	else if (st->mtime != KACHE_BLOB_TIME_NS)
+	else if (st->mtime != KACHE_BLOB_TIME_NS && kache_map_blob(v->s, item->path, -1, st, &item->hash) == KACHE_E_CORRUPT)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_TIME, item->path);
 	else if ((st->mode & 07777) != 0644 && (st->mode & 07777) != 0755)
 		bad_blob(v, &item->hash, KACHE_PROBLEM_BLOB_MODE, item->path);

@@ -8,7 +8,7 @@ enum kache_problem_kind {
 	KACHE_PROBLEM_ENTRY_CORRUPT,	/* does not decode, or is not named by its key */
 	KACHE_PROBLEM_BLOB_MISSING,	/* an entry needs it; path is the entry's */
 	KACHE_PROBLEM_BLOB_SIZE,	/* other than the entries that need it say */
-	KACHE_PROBLEM_BLOB_TIME,	/* not KACHE_BLOB_TIME: written to, or touched */
+	KACHE_PROBLEM_BLOB_TIME,	/* neither KACHE_BLOB_TIME nor its own, and the content is another one: written to */
 	KACHE_PROBLEM_BLOB_MODE,	/* neither 0644 nor 0755 */
 	KACHE_PROBLEM_BLOB_CONTENT,	/* its bytes do not hash to its name */
 	KACHE_PROBLEM_MANIFEST_CORRUPT,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Which files in target/ are one inode with their blobs, and that cargo finds them fresh: what was made from nothing young may be as old
-# as a blob, and what comes after something young may not.
+# as a blob, and what comes after something young has to be young, too, which a blob can be in one place at a time.
 . "$(dirname "$0")/../lib/lib.sh"
 . "$srcdir/tests/lib/cargo.sh"
 export KACHE_INCREMENTAL=never CARGO_INCREMENTAL=0
@@ -34,7 +34,24 @@ printf 'fn main() { println!("cargo:rerun-if-changed=build.rs"); }\n' > "$T/w/le
 echo 'build = "build.rs"' >> "$T/w/leaf/Cargo.toml"
 build "a build script, cold" libleaf-*.rmeta
 build "a build script" libleaf-*.rlib libleaf-*.rmeta libmid-*.rlib libmid-*.rmeta libmac-*.so
-is "$links" "1 0 1 0 1 " "what comes after a build script has a .rmeta of its own"
+is "$links" "1 1 1 1 1 " "what comes after a build script is linked, too"
+runs "but new" test "$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta')" -nt "$T/w/leaf/build.rs"
+in_second() { export CARGO_TARGET_DIR="$T/second"; kbuild "$T/w" build -p app; unset CARGO_TARGET_DIR; }
+in_second
+is "$kb_status" 0 "in a second target directory"
+is "$(find "$T/second/debug/deps" -name 'libmid-*.rmeta' -links 1 | wc -l)" 1 "it is a copy"
+is "$(find "$T/second/debug/deps" -name 'libmid-*.rlib' -links +1 | wc -l)" 1 "but for what may be old"
+kbuild "$T/w" build -p app
+is "$ev" "" "the first one stays fresh"
+rm -rf "$T/w/target"
+for n in 1 2; do
+	kbuild "$T/w" build -p app
+	is "$(count '^(miss|uncached)')" 0 "made again, $n: all hits"
+done
+is "$ev" "" "and then nothing is to be done"
+in_second
+is "$ev" "" "nor in the second"
+rm -rf "$T/second"
 
 # What was just compiled is young.
 sed -i '/^build/d' "$T/w/leaf/Cargo.toml"
@@ -54,12 +71,12 @@ kbuild "$T/w" build -p app
 is "$ev" "" "which leaves nothing to be done"
 is "$("$T/w/target/debug/app")" "2 hello word 7" "and the program is the old one"
 
-# In a check cargo touches metadata.
+# In a check cargo gives metadata another time, so it is read before it is linked again.
 kbuild "$T/w" check -p app
 kbuild "$T/w" clean
 kbuild "$T/w" check -p app
 is "$(count '^hit [^ ]+ leaf')" 1 "check: hits"
-is "$(linked libleaf-*.rmeta libmid-*.rmeta)" "0 0 " "check: metadata is a copy"
+is "$(linked libleaf-*.rmeta libmid-*.rmeta)" "1 1 " "check: metadata is linked"
 kbuild "$T/w" check -p app
 is "$ev" "" "check: fresh"
 runs "every blob is what it was" "$builddir/kache-cli" doctor --verify --checksums

@@ -41,7 +41,7 @@ static void add_blob(struct kache_entry *e, const char *name, const char *text, 
 	o->name = kache_strdup(name);
 	o->role = KACHE_ROLE_RLIB;
 	o->mode = 0644;
-	kache_blob_put_file(s, file, false, &o->blob, &o->size, &err);
+	kache_blob_put_file(s, file, KACHE_LINKING_NOT, &o->blob, &o->size, &err);
 }
 
 /* Entry n: a blob of its own of `size` bytes, one that all share, a manifest that leads to it; last

@@ -141,13 +141,13 @@ static void test_blobs(struct kache_store *s)
 	int fd;
 
 	write_file(file, "library", 0644);
-	is_int(kache_blob_put_file(s, file, true, &h, &size, &err), 0, "put by link");
+	is_int(kache_blob_put_file(s, file, KACHE_LINKING_OLD, &h, &size, &err), 0, "put by link");
 	path = kache_store_path(s, "blobs", &h);
 	ok(!stat(file, &a) && !stat(path, &b) && a.st_ino == b.st_ino && b.st_mtime == KACHE_BLOB_TIME,
 	   "one inode, the blob's time");
 	is_int(kache_blob_verify(s, &h, size), 0, "content is right");
 	write_file(copy, "library", 0755);
-	is_int(kache_blob_put_file(s, copy, false, &h2, &size, &err), 0, "put again by copy");
+	is_int(kache_blob_put_file(s, copy, KACHE_LINKING_NOT, &h2, &size, &err), 0, "put again by copy");
 	ok(kache_hash_eq(&h, &h2) && !stat(copy, &a) && a.st_ino != b.st_ino, "same blob, the file untouched");
 	fd = open(file, O_WRONLY | O_APPEND | O_CLOEXEC);	/* somebody writes through the link */
 	ok(fd >= 0 && write(fd, "!", 1) == 1, "a link is written through");
@@ -167,7 +167,7 @@ static void test_restore(struct kache_store *s)
 		{ .role = KACHE_ROLE_DEPINFO, .mode = 0644, .size = 2 },
 	};
 	struct kache_restore r[3] = {
-		{ .output = &o[0], .path = out, .link = true }, { .output = &o[1], .path = exe },
+		{ .output = &o[0], .path = out, .linking = KACHE_LINKING_OLD }, { .output = &o[1], .path = exe },
 		{ .output = &o[2], .path = dep, .data = "d\n", .len = 2 },
 	};
 	struct kache_error err;
@@ -177,9 +177,9 @@ static void test_restore(struct kache_store *s)
 	struct stat a;
 
 	write_file(src, "rlib bytes", 0644);
-	kache_blob_put_file(s, src, false, &o[0].blob, &o[0].size, &err);
+	kache_blob_put_file(s, src, KACHE_LINKING_NOT, &o[0].blob, &o[0].size, &err);
 	write_file(src, "exe bytes", 0755);
-	kache_blob_put_file(s, src, false, &o[1].blob, &o[1].size, &err);
+	kache_blob_put_file(s, src, KACHE_LINKING_NOT, &o[1].blob, &o[1].size, &err);
 	is_int(kache_restore_all(s, r, 3, KACHE_LINK_AUTO), 0, "restored");
 	ok(r[0].linked && !r[1].linked, "the library is linked, the program copied");
 	ok(!stat(exe, &a) && a.st_mode & 0100 && a.st_mtime > KACHE_BLOB_TIME, "the program runs and is new");
@@ -203,6 +203,60 @@ static void test_restore(struct kache_store *s)
 	free(exe);
 	free(dep);
 	free(fifo);
+}
+
+static int64_t mtime_of(const char *path)
+{
+	struct kache_stat st;
+
+	return kache_stat(path, false, &st) ? -1 : st.mtime;
+}
+
+/* One inode with an output that has to be new. */
+static void test_young(struct kache_store *s)
+{
+	struct kache_output o = { .role = KACHE_ROLE_METADATA, .mode = 0644 };
+	char *made = at("young.rmeta"), *other = at("other.rmeta"), *blob;
+	struct kache_restore r = { .output = &o, .path = made, .linking = KACHE_LINKING_YOUNG };
+	struct kache_stat a, b;
+	struct kache_error err;
+	struct kache_hash h;
+	int fd;
+
+	write_file(made, "rmeta, young", 0600);
+	is_int(kache_blob_put_file(s, made, KACHE_LINKING_YOUNG, &o.blob, &o.size, &err), 0, "put by link, young");
+	blob = kache_store_path(s, "blobs", &o.blob);
+	ok(!kache_stat(made, false, &a) && !kache_stat(blob, false, &b) && a.ino == b.ino && a.mtime > KACHE_BLOB_TIME_NS,
+	   "one inode, with the output's time");
+	is_int(kache_blob_verify(s, &o.blob, o.size), 0, "and sound");
+	r.path = other;
+	ok(!kache_restore_all(s, &r, 1, KACHE_LINK_AUTO) && !r.linked, "while the output is there another one is a copy");
+	unlink(other);
+	r.linking = KACHE_LINKING_OLD;
+	ok(!kache_restore_all(s, &r, 1, KACHE_LINK_AUTO) && !r.linked, "also one that may be old");
+	unlink(other);
+	unlink(made);
+	utimensat(AT_FDCWD, blob, (const struct timespec[2]){ { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } }, 0);
+	r.linking = KACHE_LINKING_YOUNG;
+	ok(!kache_restore_all(s, &r, 1, KACHE_LINK_AUTO) && r.linked, "without it there is a link again");
+	ok(!kache_stat(other, false, &a) && !kache_stat(blob, false, &b) && a.ino == b.ino && a.nlink == 2, "one inode");
+	ok(kache_now_real() - mtime_of(other) < INT64_C(10) * 1000000000, "that is new");
+	ok(kache_map_get(s, &a, &h) && kache_hash_eq(&h, &o.blob), "and known");
+	r.path = made;
+	write_file(made, "old", 0600);
+	unlink(other);
+	ok(!kache_restore_all(s, &r, 1, KACHE_LINK_AUTO) && r.linked && !kache_stat(made, false, &a) && a.ino == b.ino,
+	   "also over an old output");
+	fd = open(made, O_WRONLY | O_CLOEXEC);
+	ok(write(fd, "RMETA", 5) == 5, "written through");
+	close(fd);
+	r.path = other;
+	is_int(kache_restore_all(s, &r, 1, KACHE_LINK_AUTO), KACHE_E_CORRUPT, "it is not handed out");
+	ok(access(other, F_OK) && access(blob, F_OK), "and gone");
+	unlink(made);
+	free(made);
+	free(other);
+	free(blob);
 }
 
 static void test_map(struct kache_store *s)
@@ -284,7 +338,7 @@ static void test_another_user(void)
 {
 	char *root = at("theirs"), *src = at("theirs-src"), *mine = at("mine"), *out = at("mine/out"), *new = at("mine/new"), *blob;
 	struct kache_output o = { .role = KACHE_ROLE_RLIB, .mode = 0644 };
-	struct kache_restore r = { .output = &o, .path = out, .link = true };
+	struct kache_restore r = { .output = &o, .path = out, .linking = KACHE_LINKING_OLD };
 	struct kache_store *s;
 	struct kache_entry e, back;
 	struct kache_error err;
@@ -301,7 +355,7 @@ static void test_another_user(void)
 		goto done;
 	}
 	write_file(src, "their bytes", 0644);
-	kache_blob_put_file(s, src, false, &o.blob, &o.size, &err);
+	kache_blob_put_file(s, src, KACHE_LINKING_NOT, &o.blob, &o.size, &err);
 	fill(&e);
 	is_int(kache_entry_put(s, &e, &err), 0, "an entry of another user");
 	kache_store_close(s);
@@ -320,10 +374,10 @@ static void test_another_user(void)
 	/* fs.protected_hardlinks (proc(5)) may not let us have a link of it; a copy belongs to us. */
 	ok(after.st_ino == before.st_ino || after.st_uid == 65534, "by link or by copy");
 	write_file(new, "my own bytes", 0644);
-	ok(kache_blob_put_file(s, new, true, &h, &size, &err) != 0, "nothing can be put in");
+	ok(kache_blob_put_file(s, new, KACHE_LINKING_OLD, &h, &size, &err) != 0, "nothing can be put in");
 	ok(kache_entry_put(s, &e, &err) != 0, "no entry either");
 	write_file(new, "their bytes", 0644);
-	(void)kache_blob_put_file(s, new, true, &h, &size, &err);
+	(void)kache_blob_put_file(s, new, KACHE_LINKING_OLD, &h, &size, &err);
 	ok(!stat(blob, &after) && after.st_ino == before.st_ino && after.st_mtime == before.st_mtime && after.st_size == before.st_size,
 	   "their blob is as it was");
 	kache_store_close(s);
@@ -360,6 +414,7 @@ int main(void)
 	}
 	test_blobs(s);
 	test_restore(s);
+	test_young(s);
 	test_map(s);
 	test_map_neighbours(s);
 	test_open();

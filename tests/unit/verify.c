@@ -36,7 +36,7 @@ static void publish(int i)
 	o->name = kache_strdup("o");
 	o->role = i & 1 ? KACHE_ROLE_EXE : KACHE_ROLE_RLIB;
 	o->mode = i & 1 ? 0755 : 0644;
-	kache_blob_put_file(s, file, false, &o->blob, &o->size, &err);
+	kache_blob_put_file(s, file, KACHE_LINKING_NOT, &o->blob, &o->size, &err);
 	blobs[i] = o->blob;
 	kache_hash_bytes(&i, sizeof i, &entries[i]);
 	kache_hash_bytes(text, 4, &calls[i]);
@@ -69,13 +69,13 @@ static bool gone(char *path)
 	return is;
 }
 
-/* Rewrites a blob in place and gives it the right time again, as no honest program would. */
-static void scribble(char *path, const char *text)
+/* Rewrites a blob in place, and where `hide` is set gives it the right time again, as no honest program would. */
+static void scribble(char *path, const char *text, bool hide)
 {
 	const struct timespec times[2] = { { .tv_sec = KACHE_BLOB_TIME }, { .tv_sec = KACHE_BLOB_TIME } };
 	int fd = open(path, O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0 || kache_write_all(fd, text, strlen(text)) || futimens(fd, times))
+	if (fd < 0 || kache_write_all(fd, text, strlen(text)) || (hide && futimens(fd, times)))
 		perror(path);
 	close(fd);
 	free(path);
@@ -98,11 +98,12 @@ static void damage(void)
 	unlink(path);
 	free(path);
 	path = blob(4);
-	scribble(kache_strdup(path), "content of 4 and more");
+	scribble(kache_strdup(path), "content of 4 and more", true);
 	free(path);
-	scribble(blob(5), "CONTENT");		/* content */
-	path = blob(6);
-	utimensat(AT_FDCWD, path, NULL, 0);	/* time */
+	scribble(blob(5), "CONTENT", true);	/* content */
+	scribble(blob(6), "CONTENT", false);	/* time */
+	path = blob(10);
+	utimensat(AT_FDCWD, path, NULL, 0);	/* touched, and sound all the same */
 	free(path);
 	path = blob(7);
 	chmod(path, 0600);
