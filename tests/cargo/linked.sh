@@ -51,6 +51,21 @@ done
 is "$ev" "" "and then nothing is to be done"
 in_second
 is "$ev" "" "nor in the second"
+# Of two that link the same blobs at the same time one takes a copy.
+stale=0
+for n in 1 2 3 4 5; do
+	rm -rf "$T/w/target" "$T/second"
+	(cd "$T/w" && RUSTC_WRAPPER=$KACHE cargo build -q -p app) > "$T/log" 2>&1 &
+	pid=$!
+	in_second
+	wait $pid || stale=1
+	events > /dev/null
+	kbuild "$T/w" build -p app
+	test -z "$ev" || stale=1
+	in_second
+	test -z "$ev" || stale=1
+done
+is $stale 0 "two at once leave nothing to be done"
 rm -rf "$T/second"
 
 # What was just compiled is young.
