@@ -15,8 +15,6 @@ int kache_cli_read(const char *file, size_t max, bool must, struct kache_buf *te
 {
 	int rc = kache_file_read_waiting(file, max, text);
 
-	if (!rc && text->len > max)
-		rc = KACHE_E_TOOBIG;
 	if (rc == KACHE_E_TOOBIG)
 		kache_cli_fail("%s: larger than %zu KiB", file, max >> 10);
 	else if (rc && !must && (errno == ENOENT || errno == ENOTDIR))

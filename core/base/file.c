@@ -39,13 +39,15 @@ static int read_whole(const char *path, int flags, size_t max, struct kache_buf 
 			return KACHE_E_IO;
 		out->len += (size_t)n;
 		out->data[out->len] = '\0';
+		if (out->len - start > max) {
+			errno = EFBIG;
+			return KACHE_E_TOOBIG;
+		}
 		/* A short read of a regular file is its end: one system call saved on small files. */
 		if ((size_t)n < room) {
 			kache_buf_trim(out);
 			return KACHE_OK;
 		}
-		if (out->len - start > max)
-			return KACHE_E_TOOBIG;
 		/* The rest at once, and a byte that tells its end; what grows meanwhile, or tells no size, by and by. */
 		if (room == 8192 && !kache_fstat(fd, &st) && st.size >= out->len - start && st.size - (out->len - start) < max)
 			room = (size_t)st.size - (out->len - start) + 1;

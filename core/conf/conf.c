@@ -405,8 +405,6 @@ static int from_file(struct kache_conf_source *src, bool *found)
 	int rc = kache_file_read_waiting(src->file, KACHE_CONF_FILE_MAX, &text);
 
 	*found = true;
-	if (!rc && text.len > KACHE_CONF_FILE_MAX)
-		rc = KACHE_E_TOOBIG;
 	if (!rc)
 		return from_text(src, text.data, text.len);
 	if (rc == KACHE_E_TOOBIG)

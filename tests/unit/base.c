@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/strs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -116,6 +117,8 @@ static void test_files(void)
 	at = kache_open(dir, O_PATH | O_DIRECTORY, 0);
 	ok(!kache_stat_in(at, path + strlen(dir) + 1, &in) && in.ino == st.ino && in.ctime == st.ctime,
 	   "the same from its directory");
+	is_int(kache_file_read(path, 6, &b), 0, "as much as may be");
+	ok(kache_file_read(path, 5, &b) == KACHE_E_TOOBIG && errno == EFBIG, "a byte more than may be");
 	ok(kache_file_read("/nonexistent/x", 10, &b) == KACHE_E_IO, "reading what is not there fails");
 	unlink(path);
 	free(path);
