@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Appends the file's bytes to out. KACHE_E_IO (errno), or KACHE_E_TOOBIG (EFBIG) beyond max bytes. Does not wait for what is not a file
- * but a pipe; _waiting does, for what a user names. */
+/* Appends the file's bytes to out. KACHE_E_IO (errno), or KACHE_E_TOOBIG (EFBIG) beyond max bytes. Does not wait for what is
+ * not a file but a pipe; _waiting does, for what a user names. */
 int kache_file_read(const char *path, size_t max, struct kache_buf *out);
 int kache_file_read_waiting(const char *path, size_t max, struct kache_buf *out);
 /* open(2) with O_CLOEXEC added; mode counts with O_CREAT. musl's open would set the flag once more. */

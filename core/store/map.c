@@ -162,7 +162,7 @@ static size_t page_of(const struct kache_stat *st)
 	return window % (PAGES / TOGETHER) * TOGETHER + within % TOGETHER;
 }
 
-/* blob: it is one, which each link of it changes. */
+/* blob: it is one, whose change time tells of links only. */
 static int64_t identity(const struct kache_stat *st, bool blob, uint64_t fields[KACHE_MAP_FIELDS])
 {
 	int64_t ctime = blob && st->btime ? 0 : st->ctime;

@@ -62,6 +62,7 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 	struct kache_hash known;
 	struct kache_stat st;
+	bool young;
 	int rc;
 
 	if (kache_stat(blob, false, &st))
@@ -71,34 +72,27 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 		return rc;
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
-	r->young = r->linking == KACHE_LINKING_YOUNG || st.mtime != KACHE_BLOB_TIME_NS;
-	if (r->young && st.nlink != 1)
+	young = r->linking == KACHE_LINKING_YOUNG || st.mtime != KACHE_BLOB_TIME_NS;
+	if (young && st.nlink != 1)
 		return KACHE_E_UNSUPPORTED;
 	r->linked = true;
-	if (r->young)
-		return KACHE_OK;
-	if (!kache_map_get(s, &st, &known))
+	r->young = young;
+	if (!young && !kache_map_get(s, &st, &known))
 		kache_map_put(s, &st, &r->output->blob);
 	return KACHE_OK;
 }
 
 /* A link that only the blob is besides becomes as new as a file just made. Where somebody else has linked the blob at the same
  * time it would become new there, too, so it goes again. */
-static bool renew(struct kache_store *s, const struct kache_restore *r, const char *path)
+static bool renew(const char *path)
 {
 	const struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
 	struct kache_stat st;
 
-	if (!r->young)
+	if (!kache_stat(path, false, &st) && st.nlink == 2 && !utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW))
 		return true;
-	if (kache_stat(path, false, &st) || st.nlink != 2 || utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW) ||
-	    kache_stat(path, false, &st)) {
-		unlink(path);
-		return false;
-	}
-	kache_map_put_blob(s, &st, &r->output->blob);
-	kache_map_put(s, &st, &r->output->blob);
-	return true;
+	unlink(path);
+	return false;
 }
 
 /* By the final name where that is free, else over what is there. KACHE_E_UNSUPPORTED: a copy will do. */
@@ -107,13 +101,13 @@ static int place_link(struct kache_store *s, struct kache_restore *r)
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 
 	if (!link(blob, r->path))
-		return renew(s, r, r->path) ? KACHE_OK : KACHE_E_UNSUPPORTED;
+		return !r->young || renew(r->path) ? KACHE_OK : KACHE_E_UNSUPPORTED;
 	if (errno != EEXIST)	/* EXDEV, EMLINK, EPERM */
 		return KACHE_E_UNSUPPORTED;
 	r->temp = temp_beside(r->path);
 	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
 		return KACHE_E_UNSUPPORTED;
-	if (!renew(s, r, r->temp))
+	if (r->young && !renew(r->temp))
 		return KACHE_E_UNSUPPORTED;
 	if (rename(r->temp, r->path))
 		return KACHE_E_IO;
@@ -151,7 +145,7 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 			return rc;
 		free(r->temp);
 		r->temp = NULL;
-		r->linked = false;
+		r->linked = r->young = false;
 		rc = prepare_copy(s, r, policy);
 		if (rc)
 			return rc;
@@ -166,20 +160,31 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 	return KACHE_OK;
 }
 
+/* What has the time of now, in its place: a rename is a change, too. Old links were remembered before. */
+static void remember(struct kache_store *s, const struct kache_restore *r)
+{
+	struct kache_stat st;
+
+	if (r->output->role == KACHE_ROLE_DEPINFO || (r->linked && !r->young) || kache_stat(r->path, false, &st))
+		return;
+	kache_map_put(s, &st, &r->output->blob);
+	if (r->young)
+		kache_map_put_blob(s, &st, &r->output->blob);
+}
+
 int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
 {
 	int rc = KACHE_OK;
-	struct kache_stat st;
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		r[i].temp = NULL;
-		r[i].linked = false;
+		r[i].linked = r[i].young = false;
 		rc = prepare(s, &r[i], policy);
 	}
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = place(s, &r[i], policy);
-		if (!rc && r[i].output->role != KACHE_ROLE_DEPINFO && !r[i].linked && !kache_stat(r[i].path, false, &st))
-			kache_map_put(s, &st, &r[i].output->blob);
+		if (!rc)
+			remember(s, &r[i]);
 	}
 	for (size_t i = 0; i < n; i++) {
 		if (!r[i].temp)

@@ -15,9 +15,10 @@ struct kache_restore {			/* one output to be put in place */
 	const char *data;		/* KACHE_ROLE_DEPINFO: the text with this place's paths */
 	size_t len;
 	bool clear;			/* what is there may go before the new file comes */
-	enum kache_linking linking;		/* the rules of keying.md allow a hard link here */
+	enum kache_linking linking;	/* the rules of keying.md allow a hard link here */
 	/* filled by kache_restore_all */
-	bool linked, young, there;
+	bool linked, young;		/* one inode with its blob; with the time of now */
+	bool there;			/* something was */
 	char *temp;
 };
 

@@ -35,7 +35,7 @@ static const struct {
 	[KACHE_PROBLEM_ENTRY_CORRUPT] = { "corrupt entry", true },
 	[KACHE_PROBLEM_BLOB_MISSING] = { "entry without its blobs", true },
 	[KACHE_PROBLEM_BLOB_SIZE] = { "blob with wrong size", true },
-	[KACHE_PROBLEM_BLOB_TIME] = { "blob with wrong time", true },
+	[KACHE_PROBLEM_BLOB_TIME] = { "blob that was written to", true },
 	[KACHE_PROBLEM_BLOB_MODE] = { "blob with wrong mode", true },
 	[KACHE_PROBLEM_BLOB_CONTENT] = { "blob with wrong content", true },
 	[KACHE_PROBLEM_MANIFEST_CORRUPT] = { "corrupt manifest", true },
