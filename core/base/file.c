@@ -205,7 +205,7 @@ struct statx_buf {
 	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
 	uint64_t spare[14];
 };
-enum { KSTATX_BASIC = 0x7ff, KSTATX_BTIME = 0x800, KAT_EMPTY_PATH = 0x1000, KAT_NOFOLLOW = 0x100 };
+enum { KSTATX_BASIC = 0x7ff, KSTATX_BTIME = 0x800, KAT_EMPTY_PATH = 0x1000 };
 
 static int64_t ns(const struct statx_time *t)
 {
@@ -231,16 +231,6 @@ static int do_stat(int fd, const char *path, int flags, struct kache_stat *st)
 	return KACHE_OK;
 }
 
-int kache_stat(const char *path, bool follow, struct kache_stat *st)
-{
-	return do_stat(AT_FDCWD, path, follow ? 0 : KAT_NOFOLLOW, st);
-}
-
-int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
-{
-	return do_stat(dir_fd, name, 0, st);
-}
-
 int kache_fstat(int fd, struct kache_stat *st)
 {
 	return do_stat(fd, "", KAT_EMPTY_PATH, st);
@@ -264,21 +254,11 @@ static void fill(const struct stat *s, struct kache_stat *st)
 	};
 }
 
-int kache_stat(const char *path, bool follow, struct kache_stat *st)
+static int do_stat(int fd, const char *path, int flags, struct kache_stat *st)
 {
 	struct stat s;
 
-	if (follow ? stat(path, &s) : lstat(path, &s))
-		return KACHE_E_IO;
-	fill(&s, st);
-	return KACHE_OK;
-}
-
-int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
-{
-	struct stat s;
-
-	if (fstatat(dir_fd, name, &s, 0))
+	if (fstatat(fd, path, &s, flags))
 		return KACHE_E_IO;
 	fill(&s, st);
 	return KACHE_OK;
@@ -294,3 +274,13 @@ int kache_fstat(int fd, struct kache_stat *st)
 	return KACHE_OK;
 }
 #endif
+
+int kache_stat(const char *path, bool follow, struct kache_stat *st)
+{
+	return do_stat(AT_FDCWD, path, follow ? 0 : AT_SYMLINK_NOFOLLOW, st);
+}
+
+int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
+{
+	return do_stat(dir_fd, name, 0, st);
+}
