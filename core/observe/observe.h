@@ -19,6 +19,8 @@
  *	            recorded as X, what it misses on the way as A
  *	f name      that one failed: takes back one x
  *	C what      the calendar was asked for: what day it is, or was when a file was written (localtime)
+ *	T program   that program asked what time it is (not how long something took)
+ *	V what      any variable may have counted
  *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket connected
  *	! what      something that the library knows it can't follow
  * Relative paths are made absolute against the process's own cwd. All but X, F, x, f are written once
@@ -42,7 +44,9 @@ struct kache_observed {
 	struct kache_strs execs;	/* started by path */
 	struct kache_strs searched;	/* started by name along PATH */
 	struct kache_strs climbs;	/* paths as they were given, each up to its last "..": "/a/b/../.." */
+	struct kache_strs clocks;	/* programs that asked what time it is */
 	bool network;
+	bool environment;		/* any variable may have counted */
 	bool calendar;			/* a time became a date: __DATE__ and its like are in what came out */
 	bool blind;			/* a program was started that did not report, or a '!' record */
 	char *blind_why;		/* the first reason; NULL unless blind */

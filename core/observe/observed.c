@@ -154,7 +154,7 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	const char *text = record + 1;
 	char type = record[0];
 
-	if (!type || !*text || (strchr("BROSWDAPLXF", type) && *text != '/'))
+	if (!type || !*text || (strchr("BROSWDAPLXFT", type) && *text != '/'))
 		return KACHE_E_CORRUPT;
 	switch (type) {
 	case 'R': case 'O': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L':
@@ -166,6 +166,8 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	case 'F': kache_strs_add(&r->failed, normal(r, text, type)); break;
 	case 'x': kache_strs_add(&r->named, text); break;
 	case 'f': kache_strs_add(&r->unnamed, text); break;
+	case 'T': kache_strs_add(&o->clocks, text); break;
+	case 'V': o->environment = true; break;
 	case 'N': o->network = true; break;
 	case 'C': o->calendar = true; break;
 	case '!': set_blind(o, "%s", text); break;
@@ -382,6 +384,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 		sort_out(&r, out);
 		unique(&out->env);
 		unique(&out->programs);
+		unique(&out->clocks);
 		out->climbs = r.climbs;
 		r.climbs = (struct kache_strs){ NULL, 0, 0 };
 		unique(&out->climbs);
@@ -398,7 +401,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 void kache_observed_release(struct kache_observed *o)
 {
 	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
-				     &o->programs, &o->execs, &o->searched, &o->climbs };
+				     &o->programs, &o->execs, &o->searched, &o->climbs, &o->clocks };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);

@@ -3,8 +3,12 @@
 #include "config.h"
 #include "observe/preload.h"
 
+#include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* time.h would bring the prototypes: clock_gettime(2). */
+enum { CLOCK_REALTIME = 0, CLOCK_REALTIME_COARSE = 5, CLOCK_TAI = 11 };
 
 /* Interposers are called by others only. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
@@ -39,10 +43,56 @@ EXPORT int my_connect(int fd, const struct sockaddr *to, unsigned len)
 	return result;
 }
 
+/* The time of day. Durations are of no matter, and asked for all the time. */
+static void note_clock(void)
+{
+	char program[PATH_ROOM];
+	static _Atomic bool noted;
+	long len;
+
+	if (noted || !kache_observing())
+		return;
+	noted = true;
+	len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
+	if (len <= 0)
+		return;		/* begin() has said it */
+	program[len] = '\0';
+	kache_note_name('T', program);
+}
+
+EXPORT int my_clock_gettime(int clock, void *out) NAMED(clock_gettime);
+EXPORT int my_clock_gettime(int clock, void *out)
+{
+	if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI)
+		note_clock();
+	return REAL(clock_gettime)(clock, out);
+}
+
+EXPORT int my_gettimeofday(void *out, void *zone) NAMED(gettimeofday);
+EXPORT int my_gettimeofday(void *out, void *zone)
+{
+	note_clock();
+	return REAL(gettimeofday)(out, zone);
+}
+
+EXPORT long my_time(long *out) NAMED(time);
+EXPORT long my_time(long *out)
+{
+	note_clock();
+	return REAL(time)(out);
+}
+
+EXPORT int my_timespec_get(void *out, int base) NAMED(timespec_get);
+EXPORT int my_timespec_get(void *out, int base)
+{
+	note_clock();
+	return REAL(timespec_get)(out, base);
+}
+
 /* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
  * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
 enum kind { OPEN, CREAT, OPENAT2, LOOK, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
-	    CONNECT, UNSEEN };
+	    CONNECT, CLOCK, UNSEEN };
 struct by_number {
 	short number;
 	signed char kind, dirfd, path, more;
@@ -65,6 +115,10 @@ static const struct by_number calls[] = {
 	{ SYS_renameat, RENAME, 0, 1, 3 },
 #endif
 	{ SYS_getdents64, LIST, 0, 0, 0 },
+	{ SYS_clock_gettime, CLOCK, 0, 0, 0 }, { SYS_gettimeofday, CLOCK, -1, 0, 0 },
+#ifdef SYS_time
+	{ SYS_time, CLOCK, -1, 0, 0 },
+#endif
 	{ SYS_socket, SOCKET, 0, 0, 0 }, { SYS_connect, CONNECT, 0, 1, 2 },
 	{ SYS_execve, UNSEEN, 0, 0, 0 }, { SYS_execveat, UNSEEN, 0, 0, 0 },
 	{ SYS_open_by_handle_at, UNSEEN, 0, 0, 0 },
@@ -101,6 +155,10 @@ static void note_call(const struct by_number *c, const long *a, long result)
 	case SYMLINK: if (good) kache_note_symlink(path, dirfd, to); break;
 	case SOCKET: note_socket(a[0], good); break;
 	case CONNECT: note_connect((const struct sockaddr *)path, (size_t)a[2], good); break;
+	case CLOCK:
+		if (c->dirfd < 0 || a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE || a[0] == CLOCK_TAI)
+			note_clock();
+		break;
 	case UNSEEN: break;
 	}
 }

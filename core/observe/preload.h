@@ -107,6 +107,10 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(int, dlclose, (void *)) \
 	X(void *, dlmopen, (long, const char *, int)) \
 	X(void, _exit, (int)) \
+	X(int, clock_gettime, (int, void *)) \
+	X(int, gettimeofday, (void *, void *)) \
+	X(long, time, (long *)) \
+	X(int, timespec_get, (void *, int)) \
 	X(int, socket, (int, int, int)) \
 	X(int, connect, (int, const struct sockaddr *, unsigned)) \
 	X(long, syscall, (long, long, long, long, long, long, long))

@@ -70,6 +70,12 @@ is "$(cat "$T/out")" "" "the environment does not show the observer"
 is "$(grep -c '^C' "$T/rec")" 0 "gmtime is no question for the calendar"
 observe ./calls calendar
 has Clocaltime "localtime is"
+observe ./calls durations
+is "$(grep -c '^T' "$T/rec")" 0 "how long something takes is not the time of day"
+for how in real coarse day time standard number; do
+	observe ./calls clock_$how
+	has "T$PWD/calls" "who asks what time it is: $how"
+done
 
 LD_PRELOAD="$so" ./calls looks; is $? 0 "without a log it does nothing"
 : > "$T/log"

@@ -171,6 +171,57 @@ static void calendar(void)
 	localtime_r(&(time_t){ 0 }, &tm);
 }
 
+static void durations(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	syscall(SYS_clock_gettime, CLOCK_BOOTTIME, &t);
+}
+
+static void clock_real(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+}
+
+static void clock_coarse(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &t);
+}
+
+static void clock_day(void)
+{
+	struct timeval t;
+
+	gettimeofday(&t, NULL);
+}
+
+static void clock_time(void)
+{
+	if (time(NULL) == (time_t)-1)
+		puts("no time");
+}
+
+static void clock_standard(void)
+{
+	struct timespec t;
+
+	if (!timespec_get(&t, TIME_UTC))
+		puts("no time");
+}
+
+static void clock_number(void)
+{
+	struct timespec t;
+
+	syscall(SYS_clock_gettime, CLOCK_REALTIME, &t);
+}
+
 static void others(void)
 {
 	void *lib = dlopen("./plugin.so", RTLD_NOW);
@@ -191,7 +242,9 @@ int main(int argc, char **argv)
 	static const struct { const char *name; void (*run)(void); } groups[] = {
 		{ "opens", opens }, { "looks", looks }, { "lists", lists }, { "changes", changes },
 		{ "starts", starts }, { "others", others },
-		{ "calendar", calendar },
+		{ "calendar", calendar }, { "durations", durations }, { "clock_real", clock_real }, { "clock_coarse", clock_coarse },
+		{ "clock_day", clock_day }, { "clock_time", clock_time }, { "clock_standard", clock_standard },
+		{ "clock_number", clock_number },
 	};
 
 	for (int i = 1; i < argc; i++)
