@@ -24,26 +24,6 @@ static const char *const message_variables[] = {
 /* Noise elsewhere, but a shell script may decide by them. */
 static const char *const script_variables[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
 
-/* Kernel files that change nothing in what is compiled. */
-static bool kernel_noise(const char *path)
-{
-	static const char *const dirs[] = {
-		"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/filesystems", "/sys/devices/system",
-		"/sys/fs/cgroup", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty", NULL
-	};
-
-	for (const char *const *d = dirs; *d; d++)
-		if (kache_path_below(path, *d, NULL))
-			return true;
-	return !strcmp(path, "/proc") || !strcmp(path, "/dev");
-}
-
-static bool kernel_file(const char *path)
-{
-	return kache_path_below(path, "/proc", NULL) || kache_path_below(path, "/sys", NULL) ||
-	       (kache_path_below(path, "/dev", NULL) && !kache_path_below(path, "/dev/shm", NULL));
-}
-
 /* What the compiler's identity holds, and what the run made itself. Files that the C library reads for itself are not seen,
  * so whatever was seen counts, wherever it lies. */
 static bool no_input(const struct kache_collector *k, uint32_t kind, const char *path)
@@ -52,35 +32,8 @@ static bool no_input(const struct kache_collector *k, uint32_t kind, const char 
 
 	if (d->temporary && d->temporary(k->c, kind, path))
 		return true;
-	return kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
+	return kache_collect_kernel_noise(path) || kache_strs_has(&k->c->compiler.files, path) || kache_collect_in_store(k, path) ||
 	       kache_strs_find(&k->run->seen.writes, path);
-}
-
-/* One step on the way to a file: a link that was made while the compiler ran, or a directory that was moved, led elsewhere when
- * it opened the file. Where names come and go in a directory, both its times change. */
-static int check_step(struct kache_collector *k, const char *path)
-{
-	int64_t started = k->c->started_coarse;
-	struct kache_stat st;
-
-	if (kache_stat(path, false, &st) || st.ctime < started || (!S_ISLNK(st.mode) && (!S_ISDIR(st.mode) || st.mtime >= started)))
-		return KACHE_OK;
-	return kache_collect_refuse(k, "input-changed", path);
-}
-
-/* known: directories that were looked at. */
-static int check_way(struct kache_collector *k, const char *path, struct kache_strs *known)
-{
-	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-		KACHE_AUTO_FREE char *dir = kache_strndup(path, (size_t)(p - path));
-
-		if (kache_strs_has(known, dir))
-			continue;
-		if (check_step(k, dir))
-			return KACHE_E_INVALID;
-		kache_strs_add(known, dir);
-	}
-	return check_step(k, path);
 }
 
 static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
@@ -91,14 +44,14 @@ static int add_reads(struct kache_collector *k, const struct kache_strs *paths)
 		const char *path = paths->v[i];
 
 		/* Read, and then written over: what it was nobody can tell any more. */
-		if (kache_strs_find(&k->run->seen.writes, path) && !kernel_noise(path))
+		if (kache_strs_find(&k->run->seen.writes, path) && !kache_collect_kernel_noise(path))
 			return kache_collect_refuse(k, "input-overwritten", path);
 		/* Of one's own process everybody reads something else. */
-		if (kernel_file(path) && (!kernel_noise(path) || kache_path_below(path, "/proc/self", NULL)))
+		if (kache_collect_kernel_file(path) && (!kache_collect_kernel_noise(path) || kache_path_below(path, "/proc/self", NULL)))
 			return kache_collect_refuse(k, "special-file", path);
 		if (no_input(k, KACHE_INPUT_FILE, path))
 			continue;
-		if (check_way(k, path, &known) || kache_collect_file(k, path, false))
+		if (kache_collect_way(k, path, &known) || kache_collect_file(k, path, false))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -212,7 +165,7 @@ static int check_others(struct kache_collector *k)
 	const struct kache_strs *others = &k->run->seen.others;
 
 	for (size_t i = 0; i < others->n; i++)
-		if (!kernel_noise(others->v[i]) && !kache_strs_find(&k->run->seen.writes, others->v[i]))
+		if (!kache_collect_kernel_noise(others->v[i]) && !kache_strs_find(&k->run->seen.writes, others->v[i]))
 			return kache_collect_refuse(k, "special-file", others->v[i]);
 	return KACHE_OK;
 }
@@ -235,43 +188,15 @@ static bool searched(const struct kache_collector *k, const char *path)
 	return false;
 }
 
-/* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */
-static char *topmost_missing(const char *path)
-{
-	char *top = kache_strdup(path);
-	struct stat st;
-
-	for (;;) {
-		char *dir = kache_path_dir(top);
-
-		if (!strcmp(dir, "/") || !strcmp(dir, ".") || !stat(dir, &st) || errno != ENOENT) {
-			free(dir);
-			return top;
-		}
-		free(top);
-		top = dir;
-	}
-}
-
 /* Places where a new file would be taken for another one. */
 static int add_absent(struct kache_collector *k)
 {
 	const struct kache_strs *absent = &k->run->seen.absent;
 
-	for (size_t i = 0; i < absent->n; i++) {
-		KACHE_AUTO_FREE char *top = NULL, *name = NULL;
-		struct kache_hash h;
-
-		if (no_input(k, KACHE_INPUT_ABSENT, absent->v[i]) || searched(k, absent->v[i]))
-			continue;
-		top = topmost_missing(absent->v[i]);
-		name = kache_tokens_path(&k->c->tokens, top);
-		if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
-			return kache_collect_refuse(k, "input-unreadable", top);
-		if (h.b[0])	/* it came into being meanwhile */
-			return kache_collect_refuse(k, "input-changed", top);
-		kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
-	}
+	for (size_t i = 0; i < absent->n; i++)
+		if (!no_input(k, KACHE_INPUT_ABSENT, absent->v[i]) && !searched(k, absent->v[i]) &&
+		    kache_collect_absent(k, absent->v[i]))
+			return KACHE_E_INVALID;
 	return KACHE_OK;
 }
 
@@ -290,21 +215,13 @@ static bool holds_input(const struct kache_collector *k, const char *dir)
 static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)
 {
 	for (size_t i = 0; i < paths->n; i++) {
-		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
-		struct kache_stat st;
 
 		if (no_input(k, kind, path) || kache_strs_find(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
-		/* A listing or a link as it was before can't be told any more. */
-		if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
-			return kache_collect_refuse(k, "input-changed", path);
-		/* A link that is a base directory's name is not the directory that the token leads to. */
-		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
-										: kache_tokens_path(&k->c->tokens, path);
-		if (kache_collect_now(k, kind, name))
+		if (kache_collect_seen(k, path, kind))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -400,7 +317,7 @@ static int check_writes(struct kache_collector *k)
 		struct kache_stat st;
 
 		if (kache_cc_is_output(k->c, writes->v[i]) || kache_collect_in_store(k, writes->v[i]) ||
-		    kernel_noise(writes->v[i]) || kache_stat(writes->v[i], false, &st))
+		    kache_collect_kernel_noise(writes->v[i]) || kache_stat(writes->v[i], false, &st))
 			continue;
 		return kache_collect_refuse(k, "side-output", writes->v[i]);
 	}

@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "store/map.h"
+#include "wrapper/cc.h"
 #include "wrapper/inputs.h"
 
 #include <errno.h>
@@ -146,6 +147,97 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 		return kache_collect_refuse(k, "input-changed", path);
 	kache_collect_put(k, KACHE_INPUT_FILE, name, &h);
 	return KACHE_OK;
+}
+
+bool kache_collect_kernel_noise(const char *path)
+{
+	static const char *const dirs[] = {
+		"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys", "/proc/filesystems", "/sys/devices/system",
+		"/sys/fs/cgroup", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/tty", NULL
+	};
+
+	for (const char *const *d = dirs; *d; d++)
+		if (kache_path_below(path, *d, NULL))
+			return true;
+	return !strcmp(path, "/proc") || !strcmp(path, "/dev");
+}
+
+bool kache_collect_kernel_file(const char *path)
+{
+	return kache_path_below(path, "/proc", NULL) || kache_path_below(path, "/sys", NULL) ||
+	       (kache_path_below(path, "/dev", NULL) && !kache_path_below(path, "/dev/shm", NULL));
+}
+
+/* One step on the way to a file: a link that was made while the compiler ran, or a directory that was moved, led elsewhere when
+ * it opened the file. Where names come and go in a directory, both its times change. */
+static int check_step(struct kache_collector *k, const char *path)
+{
+	int64_t started = k->c->started_coarse;
+	struct kache_stat st;
+
+	if (kache_stat(path, false, &st) || st.ctime < started || (!S_ISLNK(st.mode) && (!S_ISDIR(st.mode) || st.mtime >= started)))
+		return KACHE_OK;
+	return kache_collect_refuse(k, "input-changed", path);
+}
+
+int kache_collect_way(struct kache_collector *k, const char *path, struct kache_strs *known)
+{
+	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(path, (size_t)(p - path));
+
+		if (kache_strs_has(known, dir))
+			continue;
+		if (check_step(k, dir))
+			return KACHE_E_INVALID;
+		kache_strs_add(known, dir);
+	}
+	return check_step(k, path);
+}
+
+/* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */
+static char *topmost_missing(const char *path)
+{
+	char *top = kache_strdup(path);
+	struct stat st;
+
+	for (;;) {
+		char *dir = kache_path_dir(top);
+
+		if (!strcmp(dir, "/") || !strcmp(dir, ".") || !stat(dir, &st) || errno != ENOENT) {
+			free(dir);
+			return top;
+		}
+		free(top);
+		top = dir;
+	}
+}
+
+int kache_collect_absent(struct kache_collector *k, const char *path)
+{
+	KACHE_AUTO_FREE char *top = topmost_missing(path);
+	KACHE_AUTO_FREE char *name = kache_tokens_path(&k->c->tokens, top);
+	struct kache_hash h;
+
+	if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
+		return kache_collect_refuse(k, "input-unreadable", top);
+	if (h.b[0])	/* it came into being meanwhile */
+		return kache_collect_refuse(k, "input-changed", top);
+	kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
+	return KACHE_OK;
+}
+
+int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind)
+{
+	KACHE_AUTO_FREE char *name = NULL;
+	struct kache_stat st;
+
+	/* A listing or a link as it was before can't be told any more. */
+	if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
+		return kache_collect_refuse(k, "input-changed", path);
+	/* A link that is a base directory's name is not the directory that the token leads to. */
+	name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
+									: kache_tokens_path(&k->c->tokens, path);
+	return kache_collect_now(k, kind, name);
 }
 
 static int add_extra(struct kache_collector *k)

@@ -29,6 +29,16 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 
 /* Kernel files, and those that change on their own without meaning. */
 bool kache_collect_noise(const char *path);
+/* The same, more narrowly: kernel files that change nothing in what is made; and any kernel file. */
+bool kache_collect_kernel_noise(const char *path);
+bool kache_collect_kernel_file(const char *path);
+/* The way to a file that was read: refused where a link or directory on it changed meanwhile. known: directories that were
+ * looked at, gets more. */
+int kache_collect_way(struct kache_collector *k, const char *path, struct kache_strs *known);
+/* A place where nothing was, or the topmost directory that was missing on the way there. */
+int kache_collect_absent(struct kache_collector *k, const char *path);
+/* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). */
+int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind);
 /* Temporary files of compilers, with names that never come back. */
 bool kache_collect_temp(const char *path);
 bool kache_collect_in_store(const struct kache_collector *k, const char *path);
