@@ -89,7 +89,7 @@ def measure(found, work, times, floorw, script, build, wipe_target):
     callers = []
     home = os.getcwd()
     for tool in found:
-        if tool.name in ("plain", "mbx", "ccache"):
+        if tool.name in ("plain", "kache-scripts", "mbx", "ccache"):
             continue
         where = work / ("hit-" + tool.name)
         subprocess.run(["sh", "-c", '. "$1"; hit_make "$2"', "sh", str(script), str(where)], check=True)

@@ -7,8 +7,9 @@ import sys
 
 TITLES = {"cold": "cold", "warm": "warm", "moved": "warm, other checkout", "leaf": "leaf edited", "root": "root edited",
           "branch": "branch switched"}
-COLORS = {"plain": "#8c8c8c", "floor": "#c9c9c9", "kache": "#1b7837", "sccache": "#d95f02", "rust-kache": "#7570b3", "mbx": "#e7298a",
-          "ccache": "#e6ab02"}
+OURS = {"kache": "", "kache-scripts": ", scripts answered"}
+COLORS = {"plain": "#8c8c8c", "floor": "#c9c9c9", "kache": "#1b7837", "kache-scripts": "#5aae61", "sccache": "#d95f02", "rust-kache": "#7570b3",
+          "mbx": "#e7298a", "ccache": "#e6ab02"}
 
 
 def middle(runs, what="wall"):
@@ -141,13 +142,17 @@ def ratios(data):
             return None
 
         for scene in ("warm", "moved"):
-            found.append(("%s: %s / floor" % (name, TITLES[scene]), ratio(scene, "kache", "floor"), 1.15, True))
-            peers = [middle(runs) for tool, runs in scenes.get(scene, {}).items() if tool not in ("plain", "floor", "kache")]
-            if peers and "kache" in scenes[scene]:
-                found.append(("%s: %s, best peer / ours" % (name, TITLES[scene]), min(peers) / middle(scenes[scene]["kache"]),
-                              2.5 if one["work"] == "async" else None, False))
-        found.append(("%s: cold / no cache" % name, ratio("cold", "kache", "plain"), 1.03, True))
-        found.append(("%s: leaf edited / plain incremental" % name, ratio("leaf", "kache", "plain"), 1.10, True))
+            peers = [middle(runs) for tool, runs in scenes.get(scene, {}).items() if tool not in ("plain", "floor") + tuple(OURS)]
+            for ours, what in OURS.items():
+                if ours not in scenes.get(scene, {}):
+                    continue
+                found.append(("%s: %s%s / floor" % (name, TITLES[scene], what), ratio(scene, ours, "floor"), 1.15, True))
+                if peers:
+                    found.append(("%s: %s, best peer / ours%s" % (name, TITLES[scene], what), min(peers) / middle(scenes[scene][ours]),
+                                  2.5 if one["work"] == "async" else None, False))
+        for ours, what in OURS.items():
+            found.append(("%s: cold%s / no cache" % (name, what), ratio("cold", ours, "plain"), 1.03, True))
+            found.append(("%s: leaf edited%s / plain incremental" % (name, what), ratio("leaf", ours, "plain"), 1.10, True))
     per_hit = data.get("hits", {})
     if "floor" in per_hit and "kache" in per_hit:
         ours = per_hit["kache"]["us"] - per_hit["floor"]["us"]

@@ -83,6 +83,13 @@ class Kache(Tool):
         return {"RUSTC_WRAPPER": self.program, "KACHE_CACHE_DIR": str(self.store)}
 
 
+class KacheScripts(Kache):
+    """With the runs of build scripts answered, too, which is off by default."""
+
+    def variables(self):
+        return {**super().variables(), "KACHE_BUILD_SCRIPTS": "1"}
+
+
 class Floor(Tool):
     """Answers are recorded once, per place and mode."""
 
@@ -235,6 +242,7 @@ def find(names, build, work):
         "plain": lambda: Plain("plain", work),
         "floor": lambda: Floor("floor", work, str(build / "bench/floorw")),
         "kache": lambda: Kache("kache", work, str(ours)),
+        "kache-scripts": lambda: KacheScripts("kache-scripts", work, str(ours)),
     }
     peers = {"sccache": (Sccache, shutil.which("sccache")), "rust-kache": (RustKache, rust_kache(ours)),
              "mbx": (Mbx, shutil.which("mbx")), "ccache": (Ccache, shutil.which("ccache"))}
@@ -249,4 +257,4 @@ def find(names, build, work):
     return found
 
 
-NAMES = ["plain", "floor", "kache", "sccache", "rust-kache", "mbx", "ccache"]
+NAMES = ["plain", "floor", "kache", "kache-scripts", "sccache", "rust-kache", "mbx", "ccache"]
