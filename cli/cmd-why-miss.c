@@ -90,6 +90,15 @@ static const char *advice(const char *reason)
 		{ "read-only", "The store is read-only here." },
 		{ "executables-off", "cache.cache_executables is false." },
 		{ "disabled", "KACHE_DISABLED is set." },
+		{ "scripts-off", "cache.build_scripts is off; the script was compiled while it was on." },
+		{ "not-run-by-cargo", "Somebody other than cargo ran this build script." },
+		{ "output-directory-not-empty", "An earlier run left files in OUT_DIR, which may be inputs of this one." },
+		{ "output-empty-directory", "The script left an empty directory, which a hit does not bring back." },
+		{ "output-not-a-file", "The script left a link or a special file, which a hit does not bring back." },
+		{ "output-too-large", "The script left more than 1 GiB, or 20,000 files." },
+		{ "time-of-day", "The script, or a program that it ran, asked what time it is." },
+		{ "special-file", "A pipe, a device or a file of the kernel was read, which may say something else the next time." },
+		{ "undeclared-inputs", "The script prints no rerun-if-changed or rerun-if-env-changed." },
 		{ NULL, NULL }
 	};
 

@@ -188,10 +188,23 @@ static int local_entry(void *arg, const struct kache_hash *h, const char *path, 
 	if (!p->s->push || kache_entry_get(p->s->share.store, h, &e))
 		return 0;
 	folder = kache_share_folder(e.package);
-	if (takes_part(p->s, folder))
+	if (takes_part(p->s, folder) && strcmp(e.kind, KACHE_KIND_SCRIPT_RUN))
 		add_job(p->plan, KACHE_SYNC_PUSH, h, folder, kache_entry_size(&e), false);
 	kache_entry_release(&e);
 	return 0;
+}
+
+/* Whether a manifest leads to what is good for this machine only. */
+static bool leads_to_local(struct kache_store *store, const struct kache_manifest *m)
+{
+	struct kache_entry e;
+	bool local;
+
+	if (!m->n_sets || kache_entry_get(store, &m->sets[0].result, &e))
+		return false;
+	local = !strcmp(e.kind, KACHE_KIND_SCRIPT_RUN);
+	kache_entry_release(&e);
+	return local;
 }
 
 static int local_manifest(void *arg, const struct kache_hash *h, const char *path, const struct kache_stat *st)
@@ -205,7 +218,7 @@ static int local_manifest(void *arg, const struct kache_hash *h, const char *pat
 	if (find(&p->manifests, h) || !p->s->push || kache_manifest_get(p->s->share.store, h, &m))
 		return 0;
 	folder = kache_share_folder(m.package);
-	if (takes_part(p->s, folder))
+	if (takes_part(p->s, folder) && !leads_to_local(p->s->share.store, &m))
 		add_job(p->plan, KACHE_SYNC_MANIFEST, h, folder, 0, !kache_remote_info(p->s->share.remote)->can_list);
 	kache_manifest_release(&m);
 	return 0;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "wrapper/report.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,17 @@ int kache_call_store(struct kache_call *c, struct kache_error *err)
 	return rc;
 }
 
+enum kache_link_policy kache_call_link_policy(const struct kache_call *c)
+{
+	static const char *const policies[] = { "auto", "reflink", "hardlink", "copy" };
+	const char *given = kache_conf_str(c->conf, KACHE_CONF_LINK);
+	size_t i = 0;
+
+	while (i + 1 < sizeof policies / sizeof *policies && strcmp(policies[i], given))
+		i++;
+	return (enum kache_link_policy)i;
+}
+
 bool kache_call_read_input(struct kache_call *c)
 {
 	enum { MOST = 16 << 20 };
@@ -79,6 +91,7 @@ void kache_call_exec(struct kache_call *c)
 {
 	if (c->input.data)
 		put_input_back(c);
+	kache_report_hand_on(c->argv[0]);
 	execvp(c->argv[0], c->argv);
 	kache_error_log("%s: %s", c->argv[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);

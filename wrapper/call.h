@@ -57,6 +57,11 @@ struct kache_call {
 	/* C, C++ and CUDA only */
 	const struct kache_cc_driver *driver;
 	struct kache_cc_args cc;
+	/* Runs of build scripts only */
+	struct {
+		char *out_dir;
+		struct kache_strs files;	/* outputs, as an entry names them */
+	} script;
 	/* Rust only */
 	struct kache_rust_args args;
 	char *profile_dir;		/* target/debug, absolute, or NULL */
@@ -69,6 +74,7 @@ struct kache_collector;
 /* What is particular to one language. Everything else, from the look-up to the upload, is the same code. */
 struct kache_language {
 	bool job_server;	/* the compiler takes part in make's job server, and complains when that has trouble */
+	bool local;		/* results are good for this machine only, and see to the paths in their outputs themselves */
 	/* Everything up to the invocation key. NULL; or the reason why the call passes through, a fixed name,
 	 * with *detail (may be NULL, valid as long as c). err is set where it is worth a warning. */
 	const char *(*prepare)(struct kache_call *c, char **argv, const char **detail, struct kache_error *err);
@@ -91,6 +97,12 @@ struct kache_language {
 	/* May an output be one inode with its blob (docs/internals/keying.md, "Restore")? *old: 1 or 0, whether
 	 * everything that it was made from is as old as a blob; -1 before the first question. NULL: never. */
 	enum kache_linking (*linking)(const struct kache_call *c, uint32_t role, int *old);
+	/* After a run: whether what ran is what the key holds. NULL: kache_call_compiler_same. */
+	bool (*same)(const struct kache_call *c);
+	/* Where an output belongs that something else stands for in its place (wrapper/script.h), or NULL. The hook may be NULL. */
+	char *(*beside)(const struct kache_call *c, const char *name);
+	/* After a compile whose outputs are stored. May be NULL. */
+	void (*stored)(struct kache_call *c);
 	bool clears;		/* the compiler removes an old output itself before it makes a new one */
 	/* "kache explain": lines about this call. */
 	void (*explain)(const struct kache_call *c);
@@ -110,6 +122,8 @@ const char *kache_call_bypassed(struct kache_call *c, const char *source, const 
 bool kache_call_read_input(struct kache_call *c);
 /* Runs the compiler in place of this process and never returns: the way out of every doubt. */
 _Noreturn void kache_call_exec(struct kache_call *c);
+/* How outputs are put in place and blobs made, as cache.link says. */
+enum kache_link_policy kache_call_link_policy(const struct kache_call *c);
 /* Counts a passthrough with its reason, then kache_call_exec. */
 _Noreturn void kache_call_passthrough(struct kache_call *c, const char *reason, const char *detail);
 /* Fills in times and appends the event. */
@@ -138,6 +152,8 @@ void kache_key_cpu(struct kache_call *c, struct kache_hasher *h);
 int kache_call_compiler(struct kache_call *c, struct kache_error *err);
 /* wrapper/memo.c: whether its files are still those that the identity was made of. */
 bool kache_call_compiler_same(const struct kache_call *c);
+/* Adds those files to out. */
+void kache_call_compiler_files(const struct kache_call *c, struct kache_strs *out);
 /* wrapper/invocation.c: tokens, kind, package and the invocation key. */
 const char *kache_call_kind(const struct kache_call *c);
 char *kache_call_package(const struct kache_call *c);	/* fresh memory */

@@ -7,7 +7,7 @@
 /* Read by rustc, cc or their libraries themselves and measured to change no output, or the job server,
  * the terminal, the locale. Those that do change outputs are in the invocation key (invocation.c). */
 static const char *const noise[] = {
-	"CARGO_MAKEFLAGS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP",
+	"CARGO_MAKEFLAGS", "NUM_JOBS", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "TMPDIR", "TMP", "TEMP",
 	"RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RUST_MIN_STACK", "RUSTC_CTFE_BACKTRACE", "RUSTC_ICE", "RUSTC_LOG",
 	"RUSTC_LOG_COLOR", "RUSTC_LOG_FORMAT_JSON", "RUSTC_LOG_BACKTRACE", "RUSTC_LOG_ENTRY_EXIT", "RUSTC_LOG_LINES",
 	"RUSTC_LOG_OUTPUT_TARGET", "RUSTC_LOG_THREAD_IDS", "RUSTC_LOG_WRAPTREE", "RUSTC_GRAPHVIZ_FONT",

@@ -65,16 +65,20 @@ static void env_now(struct kache_call *c, const char *name, bool tokens, struct 
 	kache_hash_bytes(b.data ? b.data : "", b.len, out);
 }
 
-static void environ_now(struct kache_hash *out)
+static void environ_now(struct kache_call *c, bool tokens, struct kache_hash *out)
 {
 	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 	struct kache_hasher h;
 
 	for (char **e = environ; *e; e++) {
 		KACHE_AUTO_FREE char *name = kache_strndup(*e, strcspn(*e, "="));
+		KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 
-		if (!kache_env_noise(name))
-			kache_strs_add(&all, *e);
+		if (kache_env_noise(name))
+			continue;
+		if (tokens)
+			kache_tokens_value(&c->tokens, *e, strlen(*e), &b);
+		kache_strs_add(&all, tokens ? b.data : *e);
 	}
 	kache_strs_sort(&all);
 	kache_hasher_init(&h);
@@ -190,7 +194,8 @@ int kache_input_now(struct kache_call *c, uint32_t kind, const char *name, struc
 		env_now(c, name, kind == KACHE_INPUT_ENV_TOKEN, out);
 		return KACHE_OK;
 	case KACHE_INPUT_ENVIRON:
-		environ_now(out);
+	case KACHE_INPUT_ENVIRON_TOKEN:
+		environ_now(c, kind == KACHE_INPUT_ENVIRON_TOKEN, out);
 		return KACHE_OK;
 	case KACHE_INPUT_PROGRAM:
 		return program_now(c, name, out);

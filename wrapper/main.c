@@ -3,7 +3,9 @@
 #include "config.h"
 #include "wrapper/cc.h"
 #include "wrapper/rustc.h"
+#include "wrapper/report.h"
 #include "wrapper/run.h"
+#include "wrapper/script.h"
 
 #include "base/buf.h"
 #include "base/log.h"
@@ -36,6 +38,7 @@ static int run_command(char **argv)
 
 int main(int argc, char **argv)
 {
+	kache_report_begin();
 	/* A link with a compiler's name, found along PATH. */
 	if (strcmp(kache_path_base(argv[0]), "kache") && kache_is_cc(argv[0]))
 		kache_cc(argv, true);
@@ -55,6 +58,11 @@ int main(int argc, char **argv)
 		real_compiler = argv + 1;
 		kache_oom_handler = out_of_memory;
 		kache_cc(argv + 1, false);
+	}
+	if (kache_is_script(argv[1])) {
+		real_compiler = argv + 1;
+		kache_oom_handler = out_of_memory;
+		kache_serve(&kache_language_script, argv + 1);
 	}
 	if (!strcmp(argv[1], "explain"))
 		return kache_explain(argc - 1, argv + 1);

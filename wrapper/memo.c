@@ -195,6 +195,17 @@ char *kache_memo_path(const struct kache_store *s, struct kache_hasher *h)
 	return kache_concat(s->root, "/compilers/", kache_hash_hex(&id, hex), NULL);
 }
 
+void kache_call_compiler_files(const struct kache_call *c, struct kache_strs *out)
+{
+	struct kache_memo m = { 0 };
+
+	if (c->compiler.memo && kache_memo_read(c->compiler.memo, &m))
+		for (size_t i = 0; i < m.watched.n; i++)
+			if (m.watched.v[i][0] == '/')
+				kache_strs_add(out, m.watched.v[i]);
+	kache_memo_release(&m);
+}
+
 bool kache_call_compiler_same(const struct kache_call *c)
 {
 	struct kache_memo m = { 0 };

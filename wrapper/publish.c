@@ -60,9 +60,9 @@ static int check_raw(struct publisher *p, const char *path)
 
 static enum kache_linking linking(struct publisher *p, uint32_t role)
 {
-	const char *policy = kache_conf_str(p->c->conf, KACHE_CONF_LINK);
+	enum kache_link_policy policy = kache_call_link_policy(p->c);
 
-	if ((strcmp(policy, "auto") && strcmp(policy, "hardlink")) || !p->c->lang->linking)
+	if ((policy != KACHE_LINK_AUTO && policy != KACHE_LINK_HARDLINK) || !p->c->lang->linking)
 		return KACHE_LINKING_NOT;
 	return p->c->lang->linking(p->c, role, &p->old);
 }
@@ -184,10 +184,11 @@ int kache_result_publish(struct kache_call *c, const struct kache_run *run, stru
 	int rc = KACHE_OK;
 
 	/* A toolchain may be updated while it compiles, and the key has the one of before. */
-	if (!kache_call_compiler_same(c))
+	if (!(c->lang->same ? c->lang->same(c) : kache_call_compiler_same(c)))
 		rc = refuse(&p, "compiler-changed", c->compiler.program);
 	describe(&p, m);
-	collect_raw(&p, m);
+	if (!c->lang->local)
+		collect_raw(&p, m);
 	c->lang->outputs(c, run, &names);
 	if (!rc)
 		rc = check_extra(&p, &names);

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "wrapper/report.h"
+#include "wrapper/script.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +12,12 @@
 
 static int place(struct kache_call *c, const struct kache_entry *e)
 {
-	struct kache_restore *r = kache_calloc(e->n_outputs, sizeof *r);
+	struct kache_restore *r = kache_calloc(2 * e->n_outputs, sizeof *r);
 	KACHE_AUTO_STRS struct kache_strs paths = { NULL, 0, 0 }, texts = { NULL, 0, 0 };
-	static const char *const policies[] = { "auto", "reflink", "hardlink", "copy" };
-	enum kache_link_policy policy = KACHE_LINK_AUTO;
+	struct kache_output starter;
+	size_t n = e->n_outputs;
 	int rc = KACHE_OK, old = -1;
 
-	for (size_t i = 0; i < 4; i++)
-		if (!strcmp(policies[i], kache_conf_str(c->conf, KACHE_CONF_LINK)))
-			policy = (enum kache_link_policy)i;
 	for (size_t i = 0; i < e->n_outputs && !rc; i++) {
 		const struct kache_output *o = &e->outputs[i];
 		char *path = c->lang->place(c, o->name);
@@ -38,12 +37,24 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			r[i].data = kache_buf_steal(&b);
 			kache_strs_take(&texts, (char *)r[i].data);
 		} else {
+			char *beside = c->lang->beside ? c->lang->beside(c, o->name) : NULL;
+
 			r[i].linking = c->lang->linking ? c->lang->linking(c, o->role, &old) : KACHE_LINKING_NOT;
+			if (beside)
+				kache_strs_take(&paths, beside);
+			if (!beside || n > e->n_outputs || kache_script_starter(c, &starter))
+				continue;
+			/* In its place the starter, which cargo looks at, so that it has to be as new as the output would be. */
+			r[n] = r[i];
+			r[n++].output = &starter;
+			r[i].path = beside;
+			r[i].linking = KACHE_LINKING_OLD;
 		}
 	}
 	if (!rc)
-		rc = kache_restore_all(c->store, r, e->n_outputs, policy);
-	for (size_t i = 0; i < e->n_outputs && !rc; i++) {
+		rc = kache_restore_all(c->store, r, n, kache_call_link_policy(c));
+	for (size_t i = 0; i < n && !rc; i++) {
+		kache_report_output(r[i].path);
 		c->event.bytes += r[i].output->size;
 		*(r[i].linked ? &c->event.linked_bytes : &c->event.copied_bytes) += r[i].output->size;
 	}

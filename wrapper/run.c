@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/path.h"
+#include "wrapper/report.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -183,6 +184,7 @@ static void read_observed(struct kache_call *c, struct kache_run *run, const cha
 		kache_observed_release(&run->seen);
 		run->observed = false;
 	}
+	kache_report_run(c, log);
 	unlink(log);
 }
 
@@ -239,6 +241,8 @@ int kache_run_compiler(struct kache_call *c, struct kache_run *run, struct kache
 		unlink(file);
 	if (log)
 		read_observed(c, run, log);
+	else
+		kache_report_run(c, NULL);
 	return KACHE_OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/path.h"
 #include "wrapper/run.h"
+#include "wrapper/script.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -211,5 +212,7 @@ const struct kache_language kache_language_rust = {
 	.place = kache_rust_place,
 	.role = kache_rust_role,
 	.linking = kache_rust_linking,
+	.beside = kache_script_beside,
+	.stored = kache_script_set_aside,
 	.explain = explain,
 };

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "wrapper/ask.h"
 #include "wrapper/inputs.h"
+#include "wrapper/report.h"
 #include "wrapper/result.h"
 #include "wrapper/run.h"
 #include "wrapper/warn.h"
@@ -35,6 +36,7 @@ static int use_entry(struct kache_call *c, const struct kache_hash *key, const c
 	rc = kache_result_replay(c, &e);
 	if (!rc) {
 		kache_call_event(c, !strcmp(c->kind, "probe") ? "probe-hit" : "hit", from, NULL);
+		kache_report_end();
 		kache_run_exit((e.exit_code & 0xff) << 8);
 	}
 	*why = kache_strdup("blob missing or damaged");
@@ -60,8 +62,10 @@ static int look_up(struct kache_call *c, struct found *f)
 	if (rc)
 		return rc;
 	rc = kache_inputs_match(c, &m, &index, &f->why);
-	if (!rc)
+	if (!rc) {
 		f->key = m.sets[index].result;
+		kache_report_inputs(c, &m, &m.sets[index]);
+	}
 	kache_manifest_release(&m);
 	if (rc)
 		return rc;
@@ -115,6 +119,7 @@ static void look_up_remote(struct kache_call *c, struct found *f)
 		return;
 	}
 	key = m.sets[index].result;
+	kache_report_inputs(c, &m, &m.sets[index]);
 	if (!kache_ask_entry(c, &key)) {
 		KACHE_AUTO_FREE char *text = NULL;
 
@@ -166,7 +171,10 @@ static void store_run(struct kache_call *c, const struct kache_run *run, const c
 	c->event.key = &key;
 	if (!kache_result_publish(c, run, &m, &reason, &detail, &err)) {
 		kache_call_event(c, probe ? "probe-miss" : "miss", why ? "changed" : "new", why);
-		kache_ask_upload(c, &key);
+		if (c->lang->stored)
+			c->lang->stored(c);
+		if (!c->lang->local)
+			kache_ask_upload(c, &key);
 	} else {
 		kache_call_event(c, "uncached", reason, detail);
 	}
@@ -194,6 +202,7 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 	else
 		kache_call_event(c, "failed", NULL, NULL);
 	kache_run_release(&run);
+	kache_report_end();
 	kache_run_exit(status);
 }
 
@@ -229,7 +238,7 @@ void kache_serve(const struct kache_language *lang, char **argv)
 	}
 	/* What somebody is editing right now nobody else has. */
 	edited = !c->query && !kache_conf_bool(c->conf, KACHE_CONF_READONLY) && lang->edited && lang->edited(c);
-	if (!edited && !kache_conf_bool(c->conf, KACHE_CONF_RECACHE) && kache_ask_possible(c))
+	if (!edited && !lang->local && !kache_conf_bool(c->conf, KACHE_CONF_RECACHE) && kache_ask_possible(c))
 		look_up_remote(c, &found);
 	if (kache_conf_bool(c->conf, KACHE_CONF_READONLY))
 		kache_call_passthrough(c, "read-only", NULL);

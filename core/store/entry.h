@@ -23,6 +23,9 @@ enum kache_role {		/* what an output is; decides how it may be restored */
 	KACHE_ROLE_EXE = 7
 };
 
+/* The kind of a build script's run: good for this machine only, so that it is never sent anywhere. */
+#define KACHE_KIND_SCRIPT_RUN "script-run"
+
 struct kache_output {
 	char *name;			/* file name within the output directory; never has a '/' */
 	uint32_t role, mode;		/* enum kache_role; permission bits */
@@ -36,7 +39,7 @@ struct kache_entry {
 	struct kache_hash invocation;
 	char *crate;			/* --crate-name, "" for probes */
 	char *package;			/* CARGO_PKG_NAME with '-' as '_', else crate; names the remote folder */
-	char *kind;			/* "lib" "bin" "proc-macro" "build-script" "test" "check" "probe" … */
+	char *kind;			/* "lib" "bin" "proc-macro" "build-script" "test" "check" "probe" "script-run" … */
 	char *target;			/* target triple */
 	char *profile;			/* "debug", "release" … as the target directory says, or "" */
 	char *features;			/* comma-separated, sorted */

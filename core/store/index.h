@@ -74,7 +74,7 @@ void kache_index_set_swept(struct kache_index *x, uint64_t time_ms);
 
 /* Names of the packages that have entries, each once, in order. */
 int kache_index_packages(struct kache_index *x, int (*each)(void *arg, const char *package), void *arg);
-/* The entries of one, by its exact name, probes too. size: of the outputs. */
+/* The entries of one, by its exact name, probes too, but no runs of build scripts. size: of the outputs. */
 int kache_index_of_package(struct kache_index *x, const char *package,
 			   int (*each)(void *arg, const struct kache_hash *key, const struct kache_hash *invocation, uint64_t size),
 			   void *arg);

@@ -22,7 +22,8 @@ enum kache_input_kind {
 	KACHE_INPUT_LINK = 9,		/* name: token path of a symbolic link; hash: of its target */
 	KACHE_INPUT_PLACE = 10,		/* name: a token; hash: of the directory that it stands for, by name */
 	KACHE_INPUT_TIME = 11,		/* name: token path of a file; hash: of the second that it was last changed in */
-	KACHE_INPUT_ORDER = 12		/* name: token path of a directory; hash: of its names as they come */
+	KACHE_INPUT_ORDER = 12,		/* name: token path of a directory; hash: of its names as they come */
+	KACHE_INPUT_ENVIRON_TOKEN = 13	/* as ENVIRON, of the values with paths as tokens */
 };
 
 struct kache_input {

@@ -9,10 +9,12 @@
 # EXPECT says what has to become of CRATE: "miss", "hit" (a promise), "any" (both are right).
 # One point for all of it, and what went wrong in comments. The program is $trap_run (default: the package's binary).
 #	trap_cargo="build …"   what cargo is asked for    trap_env="A=1 B=2"   variables of the builds and of the program
+#	trap_kind=KIND         only events of that kind tell about CRATE
 
 # A backtrace tells the names that sources have in the debug information, which are other ones with kache.
 export KACHE_INCREMENTAL=never KACHE_DAEMON=off RUST_BACKTRACE=0 CARGO_INCREMENTAL=0
 trap_cargo=build
+trap_kind='[^ ]+'
 
 trap_begin() {
 	W=$T/t.$1
@@ -53,7 +55,7 @@ trap_build() {
 		# Diagnostics come in the order in which crates end.
 		grep -Ev '^ *(Compiling|Adding|Updating|Removing|Checking|Finished|Running|Fresh|Blocking|Dirty|Documenting|Generated|Locking|Doc-tests) |finished in' "$T/log" | sort
 		test $trap_status -ne 0 || (cd "$W" && env $trap_env CARGO_TARGET_DIR="$1" ${trap_run:-"$1/debug/$trap_name"} 2>&1)
-	} | sed -E "s,$1,TARGET,g; s/^(thread '[^']*') \\([0-9]+\\)/\\1/; s,/rustc[A-Za-z0-9]{6}/,/TEMP/,g; /could not compile/s/ \\(.*//" > "$T/said"
+	} | sed -E "s,$1,TARGET,g; s/^( *thread '[^']*') \\([0-9]+\\)/\\1/; s,/rustc[A-Za-z0-9]{6}/,/TEMP/,g; /could not compile/s/ \\(.*//" > "$T/said"
 }
 
 trap_fresh() { # plain|kache WRAPPER
@@ -77,8 +79,8 @@ trap_is() { # EXPECT CRATE TEXT
 	done
 	ev=$(events)
 	case $1 in
-	hit) test "$(count "^(miss|uncached|passthrough|failed) [^ ]+ $2 ")" = 0 && test "$(count "^hit [^ ]+ $2 ")" -gt 0 || trap_bad="$trap_bad no-hit" ;;
-	miss) test "$(count "^(miss|uncached|passthrough|failed) [^ ]+ $2 ")" -gt 0 || trap_bad="$trap_bad no-miss" ;;
+	hit) test "$(count "^(miss|uncached|passthrough|failed) $trap_kind $2 ")" = 0 && test "$(count "^hit $trap_kind $2 ")" -gt 0 || trap_bad="$trap_bad no-hit" ;;
+	miss) test "$(count "^(miss|uncached|passthrough|failed) $trap_kind $2 ")" -gt 0 || trap_bad="$trap_bad no-miss" ;;
 	esac
 	ok "$(test -z "$trap_bad"; echo $?)" "$trap_name: $3"
 	test -n "$trap_bad" || return 0
