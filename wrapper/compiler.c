@@ -31,46 +31,43 @@ static bool is_proxy(const char *program)
 }
 
 /* The libraries that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
-static int add_libraries(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h)
+static void list_libraries(const char *program, struct kache_strs *out)
 {
 	static const char *const ours[] = { "librustc_driver", "libLLVM", "libstd-", "librustc", NULL };
 	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 
-	kache_memo_libraries(m->compiler.program, &all);
-	for (size_t i = 0; i < all.n; i++) {
-		const char *base = kache_path_base(all.v[i]);
-
-		for (const char *const *o = ours; *o; o++) {
-			if (!kache_starts(base, *o))
-				continue;
-			kache_strs_add(&m->watched, all.v[i]);
-			if (kache_memo_content(c->store, h, base, all.v[i]))
-				return KACHE_E_IO;
-			break;
-		}
-	}
-	return KACHE_OK;
+	kache_memo_libraries(program, &all);
+	for (size_t i = 0; i < all.n; i++)
+		for (const char *const *o = ours; *o; o++)
+			if (kache_starts(kache_path_base(all.v[i]), *o)) {
+				kache_strs_add(out, all.v[i]);
+				break;
+			}
 }
 
-static int add_directory(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *dir)
+static void list_directory(const char *dir, struct kache_strs *out)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	DIR *d = opendir(dir);
 	struct dirent *item;
-	int rc = KACHE_OK;
 
-	kache_strs_add(&m->watched, dir);
 	while (d && (item = readdir(d)))
 		if (item->d_name[0] != '.')
 			kache_strs_add(&names, item->d_name);
 	if (d)
 		closedir(d);
 	kache_strs_sort(&names);
-	for (size_t i = 0; i < names.n && !rc; i++) {
-		KACHE_AUTO_FREE char *path = kache_path_join(dir, names.v[i]);
+	for (size_t i = 0; i < names.n; i++)
+		kache_strs_take(out, kache_path_join(dir, names.v[i]));
+}
 
-		rc = kache_memo_content(c->store, h, names.v[i], path);
-	}
+/* The content of all of them, under their names. */
+static int add_contents(struct kache_call *c, struct kache_hasher *h, const struct kache_strs *paths)
+{
+	int rc = KACHE_OK;
+
+	for (size_t i = 0; i < paths->n && !rc; i++)
+		rc = kache_memo_content(c->store, h, kache_path_base(paths->v[i]), paths->v[i]);
 	return rc;
 }
 
@@ -80,8 +77,9 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	KACHE_AUTO_BUF struct kache_buf version = KACHE_BUF_INIT, sysroot = KACHE_BUF_INIT;
 	const char *const ask_version[] = { m->compiler.program, "-vV", NULL };
 	const char *const ask_sysroot[] = { m->compiler.program, "--print", "sysroot", NULL };
+	KACHE_AUTO_STRS struct kache_strs libraries = { NULL, 0, 0 }, std = { NULL, 0, 0 }, all = { NULL, 0, 0 };
 	KACHE_AUTO_FREE char *rustlib = NULL;
-	KACHE_AUTO_FREE char *std = NULL;
+	KACHE_AUTO_FREE char *dir = NULL;
 	struct kache_hasher h;
 
 	if (kache_memo_ask(ask_version, &version) || kache_memo_ask(ask_sysroot, &sysroot))
@@ -90,13 +88,23 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	m->compiler.host = line_with(version.data, "\nhost: ");
 	m->compiler.version = kache_strndup(version.data, strcspn(version.data, "\n"));
 	rustlib = kache_path_join(m->compiler.sysroot, "lib/rustlib");
-	std = kache_asprintf("%s/%s/lib", rustlib, c->args.target ? c->args.target : m->compiler.host);
+	dir = kache_asprintf("%s/%s/lib", rustlib, c->args.target ? c->args.target : m->compiler.host);
 	kache_hasher_init(&h);
 	kache_hasher_field(&h, "version", version.data, version.len);
 	kache_strs_add(&m->watched, m->compiler.program);
 	kache_strs_add(&m->watched, rustlib);
-	if (kache_memo_content(c->store, &h, "rustc", m->compiler.program) || add_libraries(c, m, &h) ||
-	    add_directory(c, m, &h, std))
+	list_libraries(m->compiler.program, &libraries);
+	list_directory(dir, &std);
+	for (size_t i = 0; i < libraries.n; i++) {
+		kache_strs_add(&m->watched, libraries.v[i]);
+		kache_strs_add(&all, libraries.v[i]);
+	}
+	kache_strs_add(&m->watched, dir);
+	for (size_t i = 0; i < std.n; i++)
+		kache_strs_add(&all, std.v[i]);
+	kache_memo_ahead(c->store, &all);
+	if (kache_memo_content(c->store, &h, "rustc", m->compiler.program) || add_contents(c, &h, &libraries) ||
+	    add_contents(c, &h, &std))
 		return kache_fail_errno(err, "compiler files of %s", m->compiler.program);
 	/* With the sources installed, diagnostics name them. */
 	kache_buf_reset(&sysroot);

@@ -186,6 +186,49 @@ int kache_memo_content(struct kache_store *s, struct kache_hasher *h, const char
 	return KACHE_OK;
 }
 
+void kache_memo_ahead(struct kache_store *s, const struct kache_strs *paths)
+{
+	enum { MOST = 4 };
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t n = processors < 1 ? 1 : processors > MOST ? MOST : (size_t)processors, own = 0;
+	KACHE_AUTO_FREE unsigned char *who = kache_alloc(paths->n + 1);
+	uint64_t load[MOST] = { 0 };
+	pid_t pids[MOST];
+
+	if (n == 1)
+		return;
+	/* Each file to whom has least so far. */
+	for (size_t i = 0; i < paths->n; i++) {
+		struct kache_stat st;
+
+		who[i] = 0;
+		for (size_t k = 1; k < n; k++)
+			if (load[k] < load[who[i]])
+				who[i] = (unsigned char)k;
+		load[who[i]] += kache_stat(paths->v[i], true, &st) ? 0 : st.size;
+	}
+	/* inputs.map is shared. A child that can't be had leaves its part to whoever wants it. */
+	for (size_t k = 1; k < n; k++) {
+		pids[k] = fork();
+		if (!pids[k]) {
+			own = k;
+			break;
+		}
+	}
+	for (size_t i = 0; i < paths->n; i++) {
+		struct kache_hash content;
+		struct kache_stat st;
+
+		if (who[i] == own)
+			(void)kache_map_hash(s, paths->v[i], &st, &content);
+	}
+	if (own)
+		_exit(0);
+	for (size_t k = 1; k < n; k++)
+		while (pids[k] > 0 && waitpid(pids[k], NULL, 0) < 0 && errno == EINTR)
+			;
+}
+
 char *kache_memo_path(const struct kache_store *s, struct kache_hasher *h)
 {
 	char hex[KACHE_HEX_LEN + 1];

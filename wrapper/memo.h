@@ -23,6 +23,9 @@ void kache_memo_write(struct kache_store *s, const char *path, const struct kach
 void kache_memo_stat(struct kache_buf *b, const char *path);
 /* The content of one file into the identity. 0 or an error with errno; a directory counts as nothing. */
 int kache_memo_content(struct kache_store *s, struct kache_hasher *h, const char *name, const char *path);
+/* Hashes files on all processors, for kache_memo_content to find them known. A toolchain has half a gigabyte, for which the first
+ * compile with a new store waits. */
+void kache_memo_ahead(struct kache_store *s, const struct kache_strs *paths);
 /* Standard output of a short run of the compiler, NUL-terminated. 0, or KACHE_E_* where it fails. */
 int kache_memo_ask(const char *const *argv, struct kache_buf *out);
 /* The shared libraries that the dynamic linker loads for a program (ldd's way); none for a static one. */

@@ -31,7 +31,7 @@ static bool asked_for(const struct kache_call *c)
 char *kache_script_beside(const struct kache_call *c, const char *name)
 {
 	const char *extra = c->args.extra_filename;
-	KACHE_AUTO_FREE char *dir = NULL, *above = NULL;
+	KACHE_AUTO_FREE char *dir = NULL;
 
 	if (strcmp(c->kind, "build-script") || kache_rust_role(c, name) != KACHE_ROLE_EXE || !asked_for(c))
 		return NULL;
