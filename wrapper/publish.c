@@ -112,13 +112,25 @@ static int check_extra(struct publisher *p, const struct kache_strs *names)
 	return KACHE_OK;
 }
 
+/* The job server's troubles are of one moment (rustc_data_structures::jobserver, make, gcc's lto-wrapper). A crate of that name
+ * speaks of nothing but its own files. */
+static bool mentions_job_server(const struct kache_buf *text)
+{
+	static const char word[] = "jobserver";
+	const char *at = text->data, *end = text->data + text->len;
+
+	for (; (at = memmem(at, (size_t)(end - at), word, sizeof word - 1)); at += sizeof word - 1)
+		if (at > text->data && strchr(" `\"'", at[-1]) && at + sizeof word - 1 < end && strchr(" :'`.,", at[sizeof word - 1]))
+			return true;
+	return false;
+}
+
 static int add_streams(struct publisher *p)
 {
 	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT, err = KACHE_BUF_INIT;
 	const struct kache_run *r = p->run;
 
-	/* The job server's troubles are of one moment (rustc_data_structures::jobserver). */
-	if (p->c->lang->job_server && r->err.len && memmem(r->err.data, r->err.len, "jobserver", 9))
+	if (p->c->lang->job_server && r->err.len && mentions_job_server(&r->err))
 		return refuse(p, "jobserver-message", NULL);
 	if (p->c->args.to_stdout)	/* an output, and no text */
 		kache_buf_add(&out, r->out.data ? r->out.data : "", r->out.len);

@@ -180,4 +180,10 @@ for signal in INT TERM KILL; do
 done
 log=$("$builddir/kache-cli" doctor --verify --checksums 2>&1)
 is $? 0 "stopped: which is sound"
+
+# The job server's own troubles are not kept; what is only called so is.
+trap_begin jobserver
+echo 'fn main() { println!("1"); }' > "$W/src/main.rs"
+trap_is miss jobserver "first"
+trap_is hit jobserver "a crate of that name"
 finish
