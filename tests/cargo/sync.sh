@@ -36,4 +36,22 @@ rm -rf "$T/events.seen" "$T/one/target"
 kbuild "$T/one" build || show_log
 is "$(count '^hit')" 5 "hits everything"
 is "$(count '^(miss|uncached|passthrough|failed)')" 0 "and compiles nothing"
+
+# What build scripts said is for the machine that they ran on.
+export KACHE_CACHE_DIR="$T/fourth" KACHE_BUILD_SCRIPTS=1
+rm -rf "$T/events.seen" "$T/one/target"
+KACHE_BACKEND=$url kbuild "$T/one" build || show_log
+is "$(count '^hit')" 5 "a fourth one has all compiles from there"
+is "$(count '^miss script-run')" 1 "and runs the build script"
+is "$("$T/one/target/debug/app")" "2 hello word 7" "it works"
+"$builddir/kache-cli" daemon stop > "$T/log" 2>&1
+entries=$(find "$T/shared" -type f | wc -l)
+out=$(cd "$T/one" && "$KACHE" sync --push --backend "$url" 2>&1); ok $? "it pushes"
+is "$(find "$T/shared" -type f | wc -l)" "$entries" "nothing new"
+rm -f "$KACHE_CACHE_DIR"/index.db*
+out=$(cd "$T/one" && "$KACHE" sync --push --backend "$url" 2>&1); ok $? "also where the files tell what there is"
+is "$(find "$T/shared" -type f | wc -l)" "$entries" "nothing new"
+rm -rf "$T/one/target"
+KACHE_BACKEND=$url kbuild "$T/one" build
+is "$(count '^hit') $(count '^hit script-run')" "6 1" "all of it here"
 finish
