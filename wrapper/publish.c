@@ -86,8 +86,12 @@ static int add_output(struct publisher *p, const char *name, struct kache_error 
 	if (kache_blob_put_file(p->c->store, path, linking(p, o->role), &o->blob, &o->size, err))
 		return refuse(p, "store-failed", err->text);
 	/* What we have just hashed nobody needs to hash again. */
-	if (!kache_stat(path, false, &st))
+	if (!kache_stat(path, false, &st)) {
 		kache_map_put(p->c->store, &st, &o->blob);
+		st.mtime = p->c->lang->later ? p->c->lang->later(p->c, o->role) : 0;
+		if (st.mtime)
+			kache_map_put_blob(p->c->store, &st, &o->blob);
+	}
 	p->c->event.bytes += o->size;
 	return KACHE_OK;
 }

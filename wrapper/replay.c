@@ -40,6 +40,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 			char *beside = c->lang->beside ? c->lang->beside(c, o->name) : NULL;
 
 			r[i].linking = c->lang->linking ? c->lang->linking(c, o->role, &old) : KACHE_LINKING_NOT;
+			r[i].later = c->lang->later ? c->lang->later(c, o->role) : 0;
 			if (beside)
 				kache_strs_take(&paths, beside);
 			if (!beside || n > e->n_outputs || kache_script_starter(c, &starter))

@@ -132,6 +132,20 @@ static bool inputs_are_old(const struct kache_call *c)
 	return true;
 }
 
+/* What it checks cargo gives the time when it began to, which it has noted in a file (cargo::core::compiler::rustc,
+ * Fingerprint::invoked_timestamp). */
+int64_t kache_rust_later(const struct kache_call *c, uint32_t role)
+{
+	const char *package = getenv("CARGO_PKG_NAME"), *extra = c->args.extra_filename;
+	KACHE_AUTO_FREE char *began = NULL;
+	struct kache_stat st;
+
+	if (role != KACHE_ROLE_METADATA || c->args.emit & KACHE_EMIT_LINK || !package || !extra || !c->profile_dir)
+		return 0;
+	began = kache_concat(c->profile_dir, "/.fingerprint/", package, extra, "/invoked.timestamp", NULL);
+	return kache_stat(began, false, &st) ? 0 : st.mtime;
+}
+
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old)
 {
 	const struct kache_rust_args *a = &c->args;

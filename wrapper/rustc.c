@@ -212,6 +212,7 @@ const struct kache_language kache_language_rust = {
 	.place = kache_rust_place,
 	.role = kache_rust_role,
 	.linking = kache_rust_linking,
+	.later = kache_rust_later,
 	.beside = kache_script_beside,
 	.stored = kache_script_set_aside,
 	.explain = explain,

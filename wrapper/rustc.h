@@ -17,6 +17,7 @@ void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run,
 char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
+int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
 int kache_rust_collect(struct kache_collector *k);
 
 #endif

@@ -265,6 +265,16 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
 	put(m, at, id, hash);
 }
 
+/* What was put in place with the word that it will get this time, or shares its inode with a blob that has. */
+static bool get_blob(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, true, id);
+
+	return look(at, id, kache_boots_doubt(&m->boots, st, true) / 1000000000, out);
+}
+
 void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
 {
 	unsigned char id[ID];
@@ -301,7 +311,7 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
-	if (kache_map_get(s, st, out))
+	if (kache_map_get(s, st, out) || get_blob(s, st, out))
 		return KACHE_OK;
 	rc = kache_hash_file(path, out, NULL);
 	if (rc)

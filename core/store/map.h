@@ -24,7 +24,9 @@ bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct ka
 /* Remembers. The caller vouches that hash is the content of the file as st describes it: either kache
  * itself has just written it, or it was older than KACHE_MAP_SETTLED when it was hashed. */
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
-/* The same of a blob that was just given a time of its own (store.h, kache_linking): a link more or less then changes nothing. */
+/* The same of a blob that was just given a time of its own (store.h, kache_linking): a link more or less then changes nothing.
+ * Also of any file that kache has put in place, with the time that somebody else is going to give it: cargo does that with what it
+ * checks. Whoever writes to the file gives it another time. */
 void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
 

@@ -170,6 +170,10 @@ static void remember(struct kache_store *s, const struct kache_restore *r)
 	kache_map_put(s, &st, &r->output->blob);
 	if (r->young)
 		kache_map_put_blob(s, &st, &r->output->blob);
+	if (r->later) {
+		st.mtime = r->later;
+		kache_map_put_blob(s, &st, &r->output->blob);
+	}
 }
 
 int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)

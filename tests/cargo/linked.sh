@@ -86,7 +86,8 @@ kbuild "$T/w" build -p app
 is "$ev" "" "which leaves nothing to be done"
 is "$("$T/w/target/debug/app")" "2 hello word 7" "and the program is the old one"
 
-# In a check cargo gives metadata another time, so it is read before it is linked again.
+# In a check cargo gives metadata another time, which it has noted before: that is no reason to read it.
+need strace
 kbuild "$T/w" check -p app
 kbuild "$T/w" clean
 kbuild "$T/w" check -p app
@@ -94,6 +95,20 @@ is "$(count '^hit [^ ]+ leaf')" 1 "check: hits"
 is "$(linked libleaf-*.rmeta libmid-*.rmeta)" "1 1 " "check: metadata is linked"
 kbuild "$T/w" check -p app
 is "$ev" "" "check: fresh"
+printf '#!/bin/sh\nexec strace -qq -e trace=open,openat -o "%s/traces/$$" "%s" "$@"\n' "$T" "$KACHE" > "$T/traced"
+chmod +x "$T/traced"
+traced() { # how often a hit opens metadata, here or in the store
+	rm -rf "$T/traces"; mkdir "$T/traces"
+	kbuild "$T/w" clean
+	(cd "$T/w" && RUSTC_WRAPPER=$T/traced cargo check -p app) > "$T/build.log" 2>&1 || show_log
+	ev=$(events)
+	cat "$T/traces"/* | grep -v O_WRONLY | grep -Ec -e '\.rmeta"' -e '/blobs/../[0-9a-f]+"'
+}
+is "$(traced)" 1 "check: no hit reads metadata, but to copy the user's own"
+victim=$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta' -links +1)
+printf X >> "$victim"
+ok "$(test "$(traced)" -gt 1; echo $?)" "check: but what was written to is read"
+is "$(cd "$T/w" && cargo check -q -p app 2>&1)" "" "check: and not handed out"
 runs "every blob is what it was" "$builddir/kache-cli" doctor --verify --checksums
 
 KACHE_LINK=copy
