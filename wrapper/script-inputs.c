@@ -235,12 +235,26 @@ static int add_absent(struct run *r)
 	return KACHE_OK;
 }
 
+/* A file that was looked at counts by its content, though nobody read it: make and git decide by times whether it changed. */
+static int add_look(struct run *r, const char *path)
+{
+	struct kache_stat st;
+
+	if (!kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode))
+		return kache_collect_file(r->k, path, false);
+	return kache_collect_seen(r->k, path, KACHE_INPUT_PRESENT);
+}
+
 static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind)
 {
-	for (size_t i = 0; i < paths->n; i++)
-		if (!own(r, paths->v[i]) && !kernel_noise(paths->v[i]) && !kache_strs_find(&r->seen->reads, paths->v[i]) &&
-		    kache_collect_seen(r->k, paths->v[i], kind))
+	for (size_t i = 0; i < paths->n; i++) {
+		const char *path = paths->v[i];
+
+		if (own(r, path) || kernel_noise(path) || kache_strs_find(&r->seen->reads, path))
+			continue;
+		if (kind == KACHE_INPUT_PRESENT ? add_look(r, path) : kache_collect_seen(r->k, path, kind))
 			return KACHE_E_INVALID;
+	}
 	return KACHE_OK;
 }
 

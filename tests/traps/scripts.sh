@@ -123,6 +123,27 @@ script_is hit "again"
 touch "$W/parts/2"
 script_is miss "a directory that it lists"
 
+script looks <<'BODY'
+    tell(&fs::metadata("v").unwrap().len().to_string());
+BODY
+printf 1 > "$W/v"
+script_is miss "first"
+script_is hit "again"
+printf 2 > "$W/v"
+script_is miss "a file that it only looks at"
+
+script made <<'BODY'
+    Command::new("make").args(["-s", &format!("{out}/v")]).env("DIR", &out).status().unwrap();
+    tell(&fs::read_to_string(format!("{out}/v")).unwrap().trim());
+BODY
+printf '$(DIR)/v: made\n\tcp made $@\nmade: from\n\tcp from made\n' > "$W/Makefile"
+printf 1 > "$W/from"; printf 1 > "$W/made"
+touch -d '2020-01-01' "$W/from"; touch -d '2020-01-02' "$W/made"
+script_is miss "make, first"
+script_is hit "again"
+printf 2 > "$W/from"
+script_is miss "what make only looks at the time of"
+
 script appears <<'BODY'
     tell(if Path::new("sub/here").exists() { "yes" } else { "no" });
 BODY
