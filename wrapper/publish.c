@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "store/map.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,11 @@ static int check_extra(struct publisher *p, const struct kache_strs *names)
 	return KACHE_OK;
 }
 
+static bool of_name(char c)
+{
+	return c && (isalnum((unsigned char)c) || strchr("_-/", c));
+}
+
 /* The job server's troubles are of one moment (rustc_data_structures::jobserver, make, gcc's lto-wrapper). A crate of that name
  * speaks of nothing but its own files. */
 static bool mentions_job_server(const struct kache_buf *text)
@@ -124,7 +130,7 @@ static bool mentions_job_server(const struct kache_buf *text)
 	const char *at = text->data, *end = text->data + text->len;
 
 	for (; (at = memmem(at, (size_t)(end - at), word, sizeof word - 1)); at += sizeof word - 1)
-		if (at > text->data && strchr(" `\"'", at[-1]) && at + sizeof word - 1 < end && strchr(" :'`.,", at[sizeof word - 1]))
+		if ((at == text->data || !of_name(at[-1])) && (at + sizeof word - 1 == end || !of_name(at[sizeof word - 1])))
 			return true;
 	return false;
 }
