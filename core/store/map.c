@@ -246,42 +246,38 @@ static void put(struct kache_map *m, const struct record *at, const unsigned cha
 		kache_debug("inputs.map: %s", strerror(errno));
 }
 
-bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+static bool find(struct kache_store *s, const struct kache_stat *st, bool blob, struct kache_hash *out)
 {
 	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, is_blob(st), id);
+	const struct record *at = bucket(m, st, blob, id);
 
 	/* Before the machine was started the content may have been another one. */
-	return look(at, id, kache_boots_doubt(&m->boots, st, is_blob(st)) / 1000000000, out);
+	return look(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out);
+}
+
+static void enter(struct kache_store *s, const struct kache_stat *st, bool blob, const struct kache_hash *hash)
+{
+	unsigned char id[ID];
+	struct kache_map *m = map_of(s);
+	const struct record *at = bucket(m, st, blob, id);
+
+	put(m, at, id, hash);
+}
+
+bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
+{
+	return find(s, st, is_blob(st), out);
 }
 
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
 {
-	unsigned char id[ID];
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, is_blob(st), id);
-
-	put(m, at, id, hash);
-}
-
-/* What was put in place with the word that it will get this time, or shares its inode with a blob that has. */
-static bool get_blob(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
-{
-	unsigned char id[ID];
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, true, id);
-
-	return look(at, id, kache_boots_doubt(&m->boots, st, true) / 1000000000, out);
+	enter(s, st, is_blob(st), hash);
 }
 
 void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
 {
-	unsigned char id[ID];
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, true, id);
-
-	put(m, at, id, hash);
+	enter(s, st, true, hash);
 }
 
 bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out)
@@ -311,7 +307,8 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
-	if (kache_map_get(s, st, out) || get_blob(s, st, out))
+	/* Or it was put in place with the word that it will get this time, or shares its inode with a blob that has. */
+	if (kache_map_get(s, st, out) || (!is_blob(st) && find(s, st, true, out)))
 		return KACHE_OK;
 	rc = kache_hash_file(path, out, NULL);
 	if (rc)
