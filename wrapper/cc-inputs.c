@@ -215,13 +215,17 @@ static bool holds_input(const struct kache_collector *k, const char *dir)
 static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)
 {
 	for (size_t i = 0; i < paths->n; i++) {
+		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
 
 		if (no_input(k, kind, path) || kache_strs_find(&k->run->seen.reads, path))
 			continue;
 		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
 			continue;
-		if (kache_collect_seen(k, path, kind))
+		/* A link that is a base directory's name is not the directory that the token leads to. */
+		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
+										: kache_tokens_path(&k->c->tokens, path);
+		if (kache_collect_seen(k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -369,11 +373,7 @@ int kache_cc_collect(struct kache_collector *k)
 
 	if (!k->run->observed)
 		return kache_collect_refuse(k, "unobserved", NULL);
-	if (seen->blind)
-		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
-	if (seen->network)
-		return kache_collect_refuse(k, "network", NULL);
-	if (k->c->driver->check(k))
+	if (kache_collect_observed(k) || k->c->driver->check(k))
 		return KACHE_E_INVALID;
 	/* __DATE__, __TIME__ and __TIMESTAMP__, however they were put together, take this. */
 	if (seen->calendar)

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "observe/observe.h"
 #include "wrapper/collect.h"
+#include "wrapper/report.h"
 #include "wrapper/run.h"
 
 #include <errno.h>
@@ -404,7 +405,6 @@ _Noreturn static void step_aside(char **argv, const char *program, const struct 
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
 	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
-	int fd = kache_open(log, O_WRONLY | O_APPEND, 0);
 
 	kache_buf_fmt(&b, "B%s%c", self ? self : "/", '\0');
 	for (size_t i = 0; i < missed->n; i++) {
@@ -417,11 +417,10 @@ _Noreturn static void step_aside(char **argv, const char *program, const struct 
 
 		kache_buf_fmt(&b, "X%s%c", full, '\0');
 	}
-	/* Half a log must not be used. */
-	if (fd < 0 || !self || !cwd || kache_write_all(fd, b.data, b.len))
+	if (self && cwd)
+		kache_report_append(log, &b);
+	else
 		unlink(log);
-	if (fd >= 0)
-		close(fd);
 	if (program) {
 		argv[0] = (char *)(uintptr_t)program;
 		execv(program, argv);

@@ -4,7 +4,6 @@
 
 #include "base/path.h"
 #include "store/map.h"
-#include "wrapper/cc.h"
 #include "wrapper/inputs.h"
 
 #include <errno.h>
@@ -226,18 +225,23 @@ int kache_collect_absent(struct kache_collector *k, const char *path)
 	return KACHE_OK;
 }
 
-int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind)
+int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name)
 {
-	KACHE_AUTO_FREE char *name = NULL;
 	struct kache_stat st;
 
 	/* A listing or a link as it was before can't be told any more. */
 	if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
 		return kache_collect_refuse(k, "input-changed", path);
-	/* A link that is a base directory's name is not the directory that the token leads to. */
-	name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
-									: kache_tokens_path(&k->c->tokens, path);
 	return kache_collect_now(k, kind, name);
+}
+
+int kache_collect_observed(struct kache_collector *k)
+{
+	const struct kache_observed *seen = &k->run->seen;
+
+	if (seen->blind)
+		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
+	return seen->network ? kache_collect_refuse(k, "network", NULL) : KACHE_OK;
 }
 
 static int add_extra(struct kache_collector *k)

@@ -37,8 +37,10 @@ bool kache_collect_kernel_file(const char *path);
 int kache_collect_way(struct kache_collector *k, const char *path, struct kache_strs *known);
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
 int kache_collect_absent(struct kache_collector *k, const char *path);
-/* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). */
-int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind);
+/* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */
+int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name);
+/* Whether the observer saw all of the run, and that all of it was on this machine. */
+int kache_collect_observed(struct kache_collector *k);
 /* Temporary files of compilers, with names that never come back. */
 bool kache_collect_temp(const char *path);
 bool kache_collect_in_store(const struct kache_collector *k, const char *path);

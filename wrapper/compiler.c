@@ -6,7 +6,6 @@
 #include "base/path.h"
 #include "wrapper/memo.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,17 +47,11 @@ static void list_libraries(const char *program, struct kache_strs *out)
 static void list_directory(const char *dir, struct kache_strs *out)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	DIR *d = opendir(dir);
-	struct dirent *item;
-
-	while (d && (item = readdir(d)))
-		if (item->d_name[0] != '.')
-			kache_strs_add(&names, item->d_name);
-	if (d)
-		closedir(d);
+	(void)kache_dir_names(dir, &names);
 	kache_strs_sort(&names);
 	for (size_t i = 0; i < names.n; i++)
-		kache_strs_take(out, kache_path_join(dir, names.v[i]));
+		if (names.v[i][0] != '.')
+			kache_strs_take(out, kache_path_join(dir, names.v[i]));
 }
 
 /* The content of all of them, under their names. */

@@ -5,7 +5,6 @@
 #include "store/map.h"
 #include "wrapper/unchanged.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,16 +29,10 @@ static int file_now(struct kache_call *c, const char *path, struct kache_hash *o
 static int list_now(const char *path, bool sorted, struct kache_hash *out)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	DIR *d = opendir(path);
 	struct kache_hasher h;
-	struct dirent *item;
 
-	if (!d)
+	if (kache_dir_names(path, &names))
 		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
-	while ((item = readdir(d)))
-		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
-			kache_strs_add(&names, item->d_name);
-	closedir(d);
 	if (sorted)
 		kache_strs_sort(&names);
 	kache_hasher_init(&h);

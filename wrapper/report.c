@@ -132,16 +132,19 @@ void kache_report_run(struct kache_call *c, const char *log)
 		record('!', "a compile that was not observed");
 }
 
+void kache_report_append(const char *log, const struct kache_buf *text)
+{
+	KACHE_AUTO_FD int fd = kache_open(log, O_WRONLY | O_APPEND, 0);
+
+	if (fd < 0 || kache_write_all(fd, text->data, text->len))
+		unlink(log);
+}
+
 void kache_report_end(void)
 {
-	KACHE_AUTO_FD int fd = -1;
-
 	if (!log_path)
 		return;
-	fd = kache_open(log_path, O_WRONLY | O_APPEND, 0);
-	/* Half a log must not be used. */
-	if (fd < 0 || kache_write_all(fd, records.data, records.len))
-		unlink(log_path);
+	kache_report_append(log_path, &records);
 	kache_buf_release(&records);
 }
 

@@ -10,6 +10,8 @@
 
 /* At the start of the process: takes both variables out of the environment, since what this call starts is observed by itself. */
 void kache_report_begin(void);
+/* Appends records to an observer's log; where that fails the log goes, since half of one must not be used. */
+void kache_report_append(const char *log, const struct kache_buf *text);
 /* The inputs of a set that holds now, and the compiler. */
 void kache_report_inputs(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set);
 /* Files that this call puts in place. */

@@ -401,11 +401,7 @@ static int from_observer(struct rust_inputs *r)
 {
 	const struct kache_observed *seen = &r->k->run->seen;
 
-	if (seen->blind)
-		return kache_collect_refuse(r->k, "unobserved-process", seen->blind_why);
-	if (seen->network)
-		return kache_collect_refuse(r->k, "network", NULL);
-	if (check_writes(r) || add_reads(r) || add_vain(r) || add_programs(r))
+	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) || add_programs(r))
 		return KACHE_E_INVALID;
 	add_seen_paths(r, &seen->present, KACHE_INPUT_PRESENT);
 	add_seen_paths(r, &seen->links, KACHE_INPUT_LINK);

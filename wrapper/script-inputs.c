@@ -8,7 +8,6 @@
 #include "wrapper/elf.h"
 #include "wrapper/inputs.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,16 +119,9 @@ static int add_output(struct run *r, const char *path, const char *relative, con
 static int add_outputs(struct run *r, const char *dir, const char *relative, int depth)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	DIR *d = opendir(dir);
-	struct dirent *item;
 	int rc = KACHE_OK;
 
-	while (d && (item = readdir(d)))
-		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
-			kache_strs_add(&names, item->d_name);
-	if (d)
-		closedir(d);
-	if (!d || depth == DEEPEST)
+	if (kache_dir_names(dir, &names) || depth == DEEPEST)
 		return kache_collect_refuse(r->k, "output-unreadable", dir);
 	if (!names.n && depth)
 		return kache_collect_refuse(r->k, "output-empty-directory", dir);
@@ -190,10 +182,8 @@ static int check_run(struct run *r)
 {
 	const struct kache_observed *seen = r->seen;
 
-	if (seen->blind)
-		return kache_collect_refuse(r->k, "unobserved-process", seen->blind_why);
-	if (seen->network)
-		return kache_collect_refuse(r->k, "network", NULL);
+	if (kache_collect_observed(r->k))
+		return KACHE_E_INVALID;
 	if (seen->calendar)
 		return kache_collect_refuse(r->k, "time-of-day", NULL);
 	for (size_t i = 0; i < seen->clocks.n; i++)
@@ -236,23 +226,24 @@ static int add_absent(struct run *r)
 }
 
 /* A file that was looked at counts by its content, though nobody read it: make and git decide by times whether it changed. */
-static int add_look(struct run *r, const char *path)
+static bool counts_by_content(const char *path)
 {
 	struct kache_stat st;
 
-	if (!kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode))
-		return kache_collect_file(r->k, path, false);
-	return kache_collect_seen(r->k, path, KACHE_INPUT_PRESENT);
+	return !kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode);
 }
 
 static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind)
 {
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
+		KACHE_AUTO_FREE char *name = NULL;
 
 		if (own(r, path) || kernel_noise(path) || kache_strs_find(&r->seen->reads, path))
 			continue;
-		if (kind == KACHE_INPUT_PRESENT ? add_look(r, path) : kache_collect_seen(r->k, path, kind))
+		name = kache_tokens_path(&r->c->tokens, path);
+		if (kind == KACHE_INPUT_PRESENT && counts_by_content(path) ? kache_collect_file(r->k, path, false)
+									   : kache_collect_seen(r->k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -305,21 +296,17 @@ static int add_environment(struct run *r)
 static int add_declared_tree(struct run *r, const char *dir, int depth)
 {
 	KACHE_AUTO_FREE char *name = kache_tokens_path(&r->c->tokens, dir);
-	DIR *d = opendir(dir);
-	struct dirent *item;
-	int rc = KACHE_OK;
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	int rc;
 
-	if (!d || depth == DEEPEST) {
-		if (d)
-			closedir(d);
+	if (kache_dir_names(dir, &names) || depth == DEEPEST)
 		return kache_collect_refuse(r->k, "input-unreadable", dir);
-	}
 	rc = kache_collect_now(r->k, KACHE_INPUT_LIST, name);
-	while (!rc && (item = readdir(d))) {
-		KACHE_AUTO_FREE char *path = kache_path_join(dir, item->d_name);
+	for (size_t i = 0; i < names.n && !rc; i++) {
+		KACHE_AUTO_FREE char *path = kache_path_join(dir, names.v[i]);
 		struct kache_stat st;
 
-		if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, "..") || kache_stat(path, false, &st))
+		if (kache_stat(path, false, &st))
 			continue;
 		if (S_ISDIR(st.mode))
 			rc = add_declared_tree(r, path, depth + 1);
@@ -328,7 +315,6 @@ static int add_declared_tree(struct run *r, const char *dir, int depth)
 		else if (S_ISREG(st.mode))
 			rc = kache_collect_refuse(r->k, "too-many-inputs", dir);
 	}
-	closedir(d);
 	return rc;
 }
 

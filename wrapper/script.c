@@ -7,7 +7,6 @@
 #include "wrapper/run.h"
 #include "wrapper/rustc.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,15 +95,9 @@ bool kache_is_script(const char *program)
 
 static bool is_empty(const char *dir)
 {
-	DIR *d = opendir(dir);
-	struct dirent *item;
-	bool empty = d;
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 
-	while (empty && (item = readdir(d)))
-		empty = !strcmp(item->d_name, ".") || !strcmp(item->d_name, "..");
-	if (d)
-		closedir(d);
-	return empty;
+	return !kache_dir_names(dir, &names) && !names.n;
 }
 
 /* "<profile directory>/build/PACKAGE-HASH/…": the profile directory. */
@@ -247,14 +240,14 @@ static bool serves(const struct kache_call *c, const struct kache_entry *e)
 
 static void remove_below(const char *dir)
 {
-	DIR *d = opendir(dir);
-	struct dirent *item;
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 
-	while (d && (item = readdir(d))) {
-		KACHE_AUTO_FREE char *path = kache_path_join(dir, item->d_name);
+	(void)kache_dir_names(dir, &names);
+	for (size_t i = 0; i < names.n; i++) {
+		KACHE_AUTO_FREE char *path = kache_path_join(dir, names.v[i]);
 		struct kache_stat st;
 
-		if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, "..") || kache_stat(path, false, &st))
+		if (kache_stat(path, false, &st))
 			continue;
 		if (S_ISDIR(st.mode)) {
 			remove_below(path);
@@ -263,8 +256,6 @@ static void remove_below(const char *dir)
 			unlink(path);
 		}
 	}
-	if (d)
-		closedir(d);
 }
 
 /* A look-up that found a damaged blob may have begun to put files there. And what other scripts wrote just before must not

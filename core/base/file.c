@@ -3,7 +3,9 @@
 
 #include "base/err.h"
 #include "base/path.h"
+#include "base/strs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -105,6 +107,20 @@ int kache_mkdirs(const char *path, mode_t mode)
 		*p = '/';
 	}
 	return mkdir(copy, mode) && errno != EEXIST ? KACHE_E_IO : KACHE_OK;
+}
+
+int kache_dir_names(const char *path, struct kache_strs *out)
+{
+	DIR *d = opendir(path);
+	struct dirent *item;
+
+	if (!d)
+		return KACHE_E_IO;
+	while ((item = readdir(d)))
+		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
+			kache_strs_add(out, item->d_name);
+	closedir(d);
+	return KACHE_OK;
 }
 
 char *kache_temp_name(const char *dir, const char *prefix)

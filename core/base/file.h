@@ -21,6 +21,9 @@ int kache_write_all(int fd, const void *data, size_t len);
 int kache_file_replace(const char *path, const void *data, size_t len, mode_t mode);
 /* mkdir -p; 0 or KACHE_E_IO. Existing directories (also through symlinks) are fine. */
 int kache_mkdirs(const char *path, mode_t mode);
+/* Adds the names in a directory but "." and "..", in its own order. 0 or KACHE_E_IO (errno). */
+struct kache_strs;
+int kache_dir_names(const char *path, struct kache_strs *out);
 /* A fresh name "<dir>/<prefix><pid>-<counter>", unique among living processes. Fresh memory. */
 char *kache_temp_name(const char *dir, const char *prefix);
 
