@@ -65,6 +65,9 @@ struct kache_call {
 	/* Rust only */
 	struct kache_rust_args args;
 	char *profile_dir;		/* target/debug, absolute, or NULL */
+	/* A published package, which nobody changes in place, on which neither a variable but its own has an influence nor a file
+	 * of the user's: the same as long as it has this name. */
+	bool lasting;
 	bool probe;			/* a build script's question: failing is an answer too */
 	bool remap;
 };
@@ -158,6 +161,8 @@ bool kache_call_compiler_same(const struct kache_call *c);
 void kache_call_compiler_files(const struct kache_call *c, struct kache_strs *out);
 /* wrapper/invocation.c: tokens, kind, package and the invocation key. */
 const char *kache_call_kind(const struct kache_call *c);
+/* Below cargo's registry or its checkouts of git, where nothing is ever changed in place. */
+bool kache_call_immutable(const char *path);
 char *kache_call_package(const struct kache_call *c);	/* fresh memory */
 void kache_call_tokens(struct kache_call *c);
 void kache_call_invocation(struct kache_call *c);

@@ -313,6 +313,41 @@ int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, siz
 	return KACHE_E_NOENT;
 }
 
+static bool own_variable(const char *name)
+{
+	static const char *const own[] = { "CARGO_PKG_*", "CARGO_MANIFEST_*", "CARGO_CRATE_NAME", "CARGO_BIN_NAME", "OUT_DIR" };
+
+	for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+		if (kache_glob(own[i], name))
+			return true;
+	return false;
+}
+
+/* What is in target/ has a time that cargo goes by. */
+static bool lasting_file(const char *name)
+{
+	static const char *const below[] = { "{sysroot}/", "{target}/", "/usr/", "/lib/", "/lib64/", "/etc/" };
+
+	for (size_t i = 0; i < sizeof below / sizeof *below; i++)
+		if (kache_starts(name, below[i]))
+			return true;
+	return kache_call_immutable(name);
+}
+
+void kache_inputs_note(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set)
+{
+	c->lasting = c->lang->linking && kache_call_immutable(kache_env("CARGO_MANIFEST_DIR"));
+	for (size_t i = 0; i < set->n && c->lasting; i++) {
+		const uint32_t kind = set->inputs[i].kind;
+		const char *name = m->names[set->inputs[i].name];
+
+		if (kind == KACHE_INPUT_FILE)
+			c->lasting = lasting_file(name);
+		else if (kind == KACHE_INPUT_ENV || kind == KACHE_INPUT_ENV_TOKEN)
+			c->lasting = own_variable(name);
+	}
+}
+
 void kache_inputs_result(const struct kache_manifest *m, const struct kache_hash *invocation,
 			 const struct kache_input_set *set, struct kache_hash *out)
 {

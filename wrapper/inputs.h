@@ -12,6 +12,9 @@ int kache_input_now(struct kache_call *c, uint32_t kind, const char *name, struc
  * manifest has sets) is "kind name" of what differs from the newest, fresh memory. */
 int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, size_t *index, char **changed);
 
+/* Sets c->lasting by the inputs of the result. */
+void kache_inputs_note(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set);
+
 /* The result key of a set whose inputs are in canonical order. */
 void kache_inputs_result(const struct kache_manifest *m, const struct kache_hash *invocation,
 			 const struct kache_input_set *set, struct kache_hash *out);

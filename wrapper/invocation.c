@@ -17,8 +17,8 @@ static const char *const counted[] = {
 	"RUST_TARGET_PATH", "RUSTC_FORCE_INCR_COMP_ARTIFACT_HEADER", "SYSROOT",
 };
 
-/* Where a path of cargo home ends: "<home>/registry/src/…", "<home>/git/checkouts/…". */
-static char *cargo_home_of(const char *path)
+/* Where the path of cargo's home ends: "<home>/registry/src/…", "<home>/git/checkouts/…". NULL elsewhere. */
+static const char *home_end(const char *path)
 {
 	static const char *const below[] = { "/registry/src/", "/git/checkouts/" };
 
@@ -26,9 +26,21 @@ static char *cargo_home_of(const char *path)
 		const char *at = strstr(path, below[i]);
 
 		if (at && at != path)
-			return kache_strndup(path, (size_t)(at - path));
+			return at;
 	}
 	return NULL;
+}
+
+bool kache_call_immutable(const char *path)
+{
+	return home_end(path);
+}
+
+static char *cargo_home_of(const char *path)
+{
+	const char *end = home_end(path);
+
+	return end ? kache_strndup(path, (size_t)(end - path)) : NULL;
 }
 
 /* The profile directory above --out-dir: target/debug of target/debug/deps, …/build/PKG-HASH, …/examples.

@@ -29,12 +29,6 @@ static bool in_sysroot(const struct rust_inputs *r, const char *path)
 	return strcmp(r->k->c->compiler.sysroot, "/usr") && kache_path_below(path, r->k->c->compiler.sysroot, NULL);
 }
 
-/* Registry and git checkouts never change in place, so what is not there will not appear. */
-static bool immutable(const char *path)
-{
-	return strstr(path, "/registry/src/") || strstr(path, "/git/checkouts/");
-}
-
 static bool same_path(const struct rust_inputs *r, const char *given, const char *path)
 {
 	KACHE_AUTO_FREE char *full = kache_path_absolute(r->k->c->cwd, given);
@@ -305,7 +299,7 @@ static int add_vain(struct rust_inputs *r)
 		struct kache_hash h;
 
 		if (kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_collect_temp(path) ||
-		    immutable(path) || kache_strs_find(&r->k->run->seen.reads, path))
+		    kache_call_immutable(path) || kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		if (in_out_dir(r, path) && !(r->linked && in_dep_dir(r, path)))
 			continue;
@@ -329,8 +323,8 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 		KACHE_AUTO_FREE char *name = NULL;
 		struct kache_hash h;
 
-		if (kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_collect_temp(path) || immutable(path) ||
-		    in_out_dir(r, path) || in_dep_dir(r, path) || search_dir(r, path) ||
+		if (kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_collect_temp(path) ||
+		    kache_call_immutable(path) || in_out_dir(r, path) || in_dep_dir(r, path) || search_dir(r, path) ||
 		    kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&r->k->c->tokens, path);
@@ -419,10 +413,10 @@ static int add_source_tree(struct rust_inputs *r)
 		KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 		KACHE_AUTO_FREE char *name = kache_tokens_path(&r->k->c->tokens, dir);
 
-		if (!immutable(path) && kache_collect_now(r->k, KACHE_INPUT_LIST, name))
+		if (!kache_call_immutable(path) && kache_collect_now(r->k, KACHE_INPUT_LIST, name))
 			return KACHE_E_INVALID;
 		/* mod.rs may appear in a directory of the module's name. */
-		if (!immutable(path) && kache_ends(path, ".rs")) {
+		if (!kache_call_immutable(path) && kache_ends(path, ".rs")) {
 			KACHE_AUTO_FREE char *module = kache_strndup(path, strlen(path) - 3);
 			KACHE_AUTO_FREE char *rs = kache_asprintf("%s/mod.rs", module);
 			KACHE_AUTO_FREE char *token = kache_tokens_path(&r->k->c->tokens, rs);

@@ -91,47 +91,6 @@ char *kache_rust_place(const struct kache_call *c, const char *name)
 	return kache_path_join(c->args.out_dir, name);
 }
 
-static bool is_young(const char *path)
-{
-	struct kache_stat st;
-
-	return !kache_stat(path, true, &st) && st.mtime > KACHE_BLOB_TIME_NS;
-}
-
-/* Cargo takes a unit for stale whose newest output is older than any output of what it was made from, and
- * than its build script's run. Where all of that has the time of a blob, so may the unit's own outputs. */
-static bool inputs_are_old(const struct kache_call *c)
-{
-	const char *out_dir = getenv("OUT_DIR");
-
-	if (out_dir) {
-		KACHE_AUTO_FREE char *dir = kache_path_dir(out_dir);
-		KACHE_AUTO_FREE char *output = kache_path_join(dir, "output");
-
-		if (is_young(output))
-			return false;
-	}
-	for (size_t i = 0; i < c->args.n_externs; i++) {
-		/* One of a library's two files is named, .rlib where something is linked. */
-		static const char *const ends[] = { ".rmeta", ".rlib" };
-		const char *path = c->args.externs[i].path;
-
-		if (is_young(path))
-			return false;
-		for (size_t k = 0; k < 2; k++) {
-			KACHE_AUTO_FREE char *stem = NULL, *other = NULL;
-
-			if (!kache_ends(path, ends[k]))
-				continue;
-			stem = kache_strndup(path, strlen(path) - strlen(ends[k]));
-			other = kache_concat(stem, ends[1 - k], NULL);
-			if (is_young(other))
-				return false;
-		}
-	}
-	return true;
-}
-
 /* What it checks cargo gives the time when it began to, which it has noted in a file (cargo::core::compiler::rustc,
  * Fingerprint::invoked_timestamp). */
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role)
@@ -163,6 +122,6 @@ enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role,
 	if (role == KACHE_ROLE_METADATA && !rlib)
 		return KACHE_LINKING_YOUNG;
 	if (*old < 0)
-		*old = inputs_are_old(c);
+		*old = kache_rust_may_be_old(c);
 	return *old ? KACHE_LINKING_OLD : KACHE_LINKING_YOUNG;
 }

@@ -12,12 +12,14 @@ int kache_explain(int argc, char **argv);
 /* True if argv names a Rust compiler: rustc, clippy-driver, or what $RUSTC says. */
 bool kache_is_rustc(const char *program);
 
-/* wrapper/rust-output.c and wrapper/rust-inputs.c */
+/* wrapper/rust-output.c, wrapper/rust-inputs.c and wrapper/rust-age.c */
 void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
 char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
+/* Whether the unit's outputs may be as old as a blob. */
+bool kache_rust_may_be_old(const struct kache_call *c);
 int kache_rust_collect(struct kache_collector *k);
 
 #endif

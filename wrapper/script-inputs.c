@@ -359,7 +359,7 @@ static int add_declared(struct run *r)
 		at += len + 1;
 	}
 	/* Cargo then looks at all of the package's files. Those of a registry never change. */
-	if (!rc && !r->declared && !strstr(r->c->cwd, "/registry/src/") && !strstr(r->c->cwd, "/git/checkouts/"))
+	if (!rc && !r->declared && !kache_call_immutable(r->c->cwd))
 		rc = kache_collect_refuse(r->k, "undeclared-inputs", NULL);
 	return rc;
 }

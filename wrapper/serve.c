@@ -64,6 +64,7 @@ static int look_up(struct kache_call *c, struct found *f)
 	rc = kache_inputs_match(c, &m, &index, &f->why);
 	if (!rc) {
 		f->key = m.sets[index].result;
+		kache_inputs_note(c, &m, &m.sets[index]);
 		kache_report_inputs(c, &m, &m.sets[index]);
 	}
 	kache_manifest_release(&m);
@@ -119,6 +120,7 @@ static void look_up_remote(struct kache_call *c, struct found *f)
 		return;
 	}
 	key = m.sets[index].result;
+	kache_inputs_note(c, &m, &m.sets[index]);
 	kache_report_inputs(c, &m, &m.sets[index]);
 	if (!kache_ask_entry(c, &key)) {
 		KACHE_AUTO_FREE char *text = NULL;
@@ -168,6 +170,7 @@ static void store_run(struct kache_call *c, const struct kache_run *run, const c
 		return;
 	}
 	key = m.sets[0].result;
+	kache_inputs_note(c, &m, &m.sets[0]);
 	c->event.key = &key;
 	if (!kache_result_publish(c, run, &m, &reason, &detail, &err)) {
 		kache_call_event(c, probe ? "probe-miss" : "miss", why ? "changed" : "new", why);

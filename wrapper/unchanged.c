@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/vfs.h>
-#endif
 
 /* Where a build writes right now a directory has another stamp for each call: no use in going by it. Never less than
  * KACHE_MAP_SETTLED. */
@@ -49,28 +46,12 @@ struct reader {
 	unsigned char state[STATE];	/* not hashed yet: much at once takes less time */
 };
 
-/* File systems that give a directory another time whenever a name appears in it, and on which nobody but this machine makes one
- * appear. Not overlayfs: other layers below change what a directory holds, and nothing of the directory. linux/magic.h. */
 static bool keeps_times(struct reader *r, const char *path, uint64_t dev)
 {
-#ifdef __linux__
-	static const unsigned long ext = 0xef53, xfs = 0x58465342, btrfs = 0x9123683e, tmpfs = 0x01021994;
-	struct statfs fs;
-
-	if (r->asked && r->dev == dev)
-		return r->keeps;
+	if (!r->asked || r->dev != dev)
+		r->keeps = kache_fs_keeps_times(path);
 	r->asked = true;
 	r->dev = dev;
-	r->keeps = false;
-	if (!statfs(path, &fs)) {
-		const unsigned long type = (unsigned long)fs.f_type;
-
-		r->keeps = type == ext || type == xfs || type == btrfs || type == tmpfs;
-	}
-#else
-	(void)path;
-	(void)dev;
-#endif
 	return r->keeps;
 }
 

@@ -42,6 +42,10 @@ struct kache_stat {
 int kache_stat(const char *path, bool follow, struct kache_stat *st);
 int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st);	/* fstatat(2), links followed */
 int kache_fstat(int fd, struct kache_stat *st);
+/* Whether path lies on a file system that gives a directory another time whenever a name appears in it, knows when it was made, and
+ * on which nobody but this machine makes a name appear: ext, XFS, btrfs or tmpfs. Not overlayfs: what a directory holds changes
+ * with other layers and without its time, and a directory that is written to for the first time is made anew. */
+bool kache_fs_keeps_times(const char *path);
 
 #define KACHE_AUTO_FD __attribute__((cleanup(kache_auto_close)))
 void kache_auto_close(int *fd);

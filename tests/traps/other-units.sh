@@ -1,0 +1,90 @@
+#!/bin/sh
+# Traps: a unit that is put back to an earlier state while cargo builds something else. What was made from its other state is not
+# looked at then, and only by times does cargo know later that it has to be made again.
+. "$(dirname "$0")/../lib/lib.sh"
+. "$srcdir/tests/lib/cargo.sh"
+export KACHE_INCREMENTAL=never CARGO_INCREMENTAL=0
+
+# crate NAME DEPENDENCIES TEXT: a library in $W, where one below registry/src counts as published
+crate() {
+	mkdir -p "$W/$1/src"
+	{ printf '[package]\nname = "%s"\nversion = "0.1.0"\nedition = "2021"\n' "$(basename "$1")"
+	test "$(basename "$1")" != mac || printf '[lib]\nproc-macro = true\n'
+	printf '[dependencies]\n'; for crate_d in $2; do printf '%s = { path = "%s/%s" }\n' "$(basename "$crate_d")" "$W" "$crate_d"; done
+	} > "$W/$1/Cargo.toml"
+	printf '%s\n' "$3" > "$W/$1/src/lib.rs"
+}
+# project NAME UNIT TEXT USE: a program on "one" and "two", both of which use a unit
+project() {
+	W=$T/$1
+	mkdir -p "$W/app/src"
+	printf '[workspace]\nresolver = "2"\nmembers = ["app", "one", "two"]\nexclude = ["registry"]\n' > "$W/Cargo.toml"
+	crate "$2" "" "$3"
+	crate one "$2" "pub fn f() -> String { format!(\"{}\", $4) }"
+	crate two "$2" "pub fn f() -> String { format!(\"{}\", $4) }"
+	printf '[package]\nname = "app"\nversion = "0.1.0"\nedition = "2021"\n[dependencies]\none = { path = "../one" }\ntwo = { path = "../two" }\n' \
+		> "$W/app/Cargo.toml"
+	echo 'fn main() { println!("{} {}", one::f(), two::f()); }' > "$W/app/src/main.rs"
+}
+build() { kbuild "$W" build "$@"; }
+says() { # says NAME WANTED
+	build -p app
+	test $kb_status = 0 || show_log
+	is "$kb_status $("$W/target/debug/app")" "0 $2" "$1"
+}
+# steps NAME CHANGE: CHANGE 1 and CHANGE 2 set the unit to two states
+steps() {
+	rm -rf "$W/target"
+	$2 1; says "$1: one state" "1 1"
+	$2 2; says "$1: another" "2 2"
+	$2 1; build -p one
+	is "$kb_status $(count '^(miss|uncached)')" "0 0" "$1: the first again, for something else"
+	says "$1: and then for all" "1 1"
+	build -p app
+	is "$ev" "" "$1: after which nothing is to be done"
+	# The first build in a directory may leave old files.
+	rm -rf "$W/target"
+	says "$1: from nothing" "1 1"
+	$2 2; build -p one
+	says "$1: and on" "2 2"
+	$2 1; build -p two
+	says "$1: and back" "1 1"
+}
+
+project source leaf "" 'leaf::f()'
+source_is() { echo "pub fn f() -> u32 { $1 }" > "$W/leaf/src/lib.rs"; }
+steps "a library" source_is
+
+project macro mac "" 'mac::m!()'
+macro_is() { printf 'use proc_macro::TokenStream;\n#[proc_macro]\npub fn m(_: TokenStream) -> TokenStream { "%su8".parse().unwrap() }\n' "$1" \
+	> "$W/mac/src/lib.rs"; }
+steps "a macro" macro_is
+
+project script leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
+sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$W/leaf/Cargo.toml"
+script_is() { echo "fn main() { println!(\"cargo:rustc-env=ANSWER=$1\\ncargo:rerun-if-changed=build.rs\"); }" > "$W/leaf/build.rs"; }
+steps "a build script" script_is
+
+# Published packages: nothing changes them but a variable or a file that is elsewhere.
+project variable registry/src/r/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
+variable_is() { export ANSWER="$1"; }
+steps "a variable" variable_is
+unset ANSWER
+
+project file registry/src/r/leaf 'pub fn f() -> &'"'"'static str { include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../answer")).trim() }' \
+	'leaf::f()'
+file_is() { echo "$1" > "$W/answer"; }
+steps "a file" file_is
+
+project output registry/src/r/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
+sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$W/registry/src/r/leaf/Cargo.toml"
+cat > "$W/registry/src/r/leaf/build.rs" <<-'EOF'
+	fn main() {
+	    println!("cargo:rerun-if-changed=build.rs\ncargo:rerun-if-env-changed=NUMBER");
+	    println!("cargo:rustc-env=ANSWER={}", std::env::var("NUMBER").unwrap());
+	}
+EOF
+touch -d 2006-07-24 "$W/registry/src/r/leaf/build.rs"	# as cargo unpacks it
+output_is() { export NUMBER="$1"; }
+steps "what a script says" output_is
+finish

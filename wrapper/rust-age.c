@@ -1,0 +1,109 @@
+/* How old a unit may be. Cargo takes one for stale whose newest output is older than any output of what it was made from, and than
+ * its build script's run. Where all of that has the time of a blob, so may the unit's own outputs (docs/internals/keying.md,
+ * "Restore"). */
+#include "config.h"
+#include "wrapper/rustc.h"
+
+#include "base/clock.h"
+#include "base/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool is_young(const char *path)
+{
+	struct kache_stat st;
+
+	return !kache_stat(path, true, &st) && st.mtime > KACHE_BLOB_TIME_NS;
+}
+
+/* When the cargo that called us was started, by the clock that stamps files, or a little later; INT64_MAX if nobody like that did.
+ * "PID (NAME) STATE …", the start is the 22nd field, in ticks since the machine was started (proc(5)). */
+static int64_t cargo_started(void)
+{
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	KACHE_AUTO_FREE char *path = kache_asprintf("/proc/%ld/stat", (long)getppid());
+	const int64_t tick = 1000000000 / sysconf(_SC_CLK_TCK);
+	const char *at = kache_file_read(path, 4096, &text) ? NULL : strstr(text.data, " (cargo) ");
+
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return INT64_MAX;
+	return kache_now_real() - (int64_t)kache_now_boot() + (strtoll(at, NULL, 10) + 1) * tick;
+}
+
+/* Whether a directory with fingerprints was made since then, on a file system whose word that is. 0 where there is none. */
+static int made_since(int64_t then, const char *profile_dir)
+{
+	KACHE_AUTO_FREE char *path = kache_path_join(profile_dir, ".fingerprint");
+	struct kache_stat st;
+
+	if (kache_stat(path, false, &st))
+		return 0;
+	return st.btime >= then && st.btime <= kache_now_real() && kache_fs_keeps_times(path) ? 1 : -1;
+}
+
+/* Whether cargo has built all that is in the target directory since it was started, also for other targets, which host libraries
+ * go into: then nothing there is left of an earlier run of a build script. */
+static bool built_at_once(const struct kache_call *c)
+{
+	KACHE_AUTO_FREE char *root = kache_path_dir(c->profile_dir);
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	const int64_t then = cargo_started();
+
+	if (then == INT64_MAX || made_since(then, c->profile_dir) != 1 || kache_dir_names(root, &names))
+		return false;
+	for (size_t i = 0; i < names.n; i++) {
+		KACHE_AUTO_FREE char *target = kache_path_join(root, names.v[i]);
+		KACHE_AUTO_FREE char *profile = kache_path_join(target, kache_path_base(c->profile_dir));
+
+		if (made_since(then, profile) < 0)
+			return false;
+	}
+	return true;
+}
+
+static bool run_is_old(void)
+{
+	const char *out_dir = getenv("OUT_DIR");
+	KACHE_AUTO_FREE char *dir = NULL, *output = NULL;
+
+	if (!out_dir)
+		return true;
+	dir = kache_path_dir(out_dir);
+	output = kache_path_join(dir, "output");
+	return !is_young(output);
+}
+
+static bool extern_is_old(const char *path)
+{
+	/* One of a library's two files is named, .rlib where something is linked. */
+	static const char *const ends[] = { ".rmeta", ".rlib" };
+
+	if (is_young(path))
+		return false;
+	for (size_t k = 0; k < 2; k++) {
+		KACHE_AUTO_FREE char *stem = NULL, *other = NULL;
+
+		if (!kache_ends(path, ends[k]))
+			continue;
+		stem = kache_strndup(path, strlen(path) - strlen(ends[k]));
+		other = kache_concat(stem, ends[1 - k], NULL);
+		if (is_young(other))
+			return false;
+	}
+	return true;
+}
+
+/* By times alone cargo knows that what was made from another state of a unit is to be made again. There is none of what nobody
+ * changes, nor in a directory that cargo has just begun to fill. */
+bool kache_rust_may_be_old(const struct kache_call *c)
+{
+	for (size_t i = 0; i < c->args.n_externs; i++)
+		if (!extern_is_old(c->args.externs[i].path))
+			return false;
+	return (c->lasting || (c->profile_dir && built_at_once(c))) && run_is_old();
+}
