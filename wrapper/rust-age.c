@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/path.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -66,7 +67,78 @@ static bool built_at_once(const struct kache_call *c)
 	return true;
 }
 
-static bool run_is_old(void)
+/* build/PKG-HASH/build-script-NAME: whether every script of the package is as old as a blob. One of them was run. */
+static bool scripts_are_old(const char *run_dir)
+{
+	KACHE_AUTO_FREE char *build = kache_path_dir(run_dir);
+	KACHE_AUTO_STRS struct kache_strs dirs = { NULL, 0, 0 };
+	const char *package = kache_path_base(run_dir), *dash = strrchr(package, '-');
+	size_t found = 0;
+
+	if (!dash || kache_dir_names(build, &dirs))
+		return false;
+	for (size_t i = 0; i < dirs.n; i++) {
+		KACHE_AUTO_STRS struct kache_strs files = { NULL, 0, 0 };
+		KACHE_AUTO_FREE char *dir = NULL;
+
+		if (strncmp(dirs.v[i], package, (size_t)(dash - package) + 1))
+			continue;
+		dir = kache_path_join(build, dirs.v[i]);
+		if (kache_dir_names(dir, &files))
+			return false;
+		for (size_t k = 0; k < files.n; k++) {
+			KACHE_AUTO_FREE char *file = kache_path_join(dir, files.v[k]);
+
+			if (!kache_starts(files.v[k], "build-script-"))
+				continue;
+			if (is_young(file))
+				return false;
+			found++;
+		}
+	}
+	return found;
+}
+
+/* Whether what a script declares is older than a blob, so that cargo would not run it again. A directory counts with all that is
+ * in it, which nobody looks at here. */
+static bool declared_is_old(const char *output)
+{
+	static const char *const prefixes[] = { "cargo:", "cargo::" };
+	static const char key[] = "rerun-if-changed=";
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+
+	if (kache_file_read(output, 1 << 20, &text))
+		return false;
+	for (const char *line = text.len ? text.data : NULL; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
+		for (size_t i = 0; i < 2; i++) {
+			const char *value = line + strlen(prefixes[i]) + strlen(key);
+			KACHE_AUTO_FREE char *name = NULL, *path = NULL;
+			struct kache_stat st;
+
+			if (!kache_starts(line, prefixes[i]) || !kache_starts(line + strlen(prefixes[i]), key))
+				continue;
+			name = kache_strndup(value, strcspn(value, "\n"));
+			path = kache_path_absolute(kache_env("CARGO_MANIFEST_DIR"), name);
+			if (kache_stat(path, true, &st) || !S_ISREG(st.mode) || st.mtime > KACHE_BLOB_TIME_NS)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* A run is as young as the build, and whatever comes after it had to be. Where cargo builds everything anew it may be as old as a
+ * blob instead, if the script is and what that declares. */
+static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output)
+{
+	const enum kache_link_policy policy = kache_call_link_policy(c);
+
+	if ((policy != KACHE_LINK_AUTO && policy != KACHE_LINK_HARDLINK) || !c->profile_dir)
+		return false;
+	return declared_is_old(output) && scripts_are_old(run_dir) && built_at_once(c) &&
+	       !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool run_is_old(const struct kache_call *c)
 {
 	const char *out_dir = getenv("OUT_DIR");
 	KACHE_AUTO_FREE char *dir = NULL, *output = NULL;
@@ -75,7 +147,7 @@ static bool run_is_old(void)
 		return true;
 	dir = kache_path_dir(out_dir);
 	output = kache_path_join(dir, "output");
-	return !is_young(output);
+	return !is_young(output) || run_made_old(c, dir, output);
 }
 
 static bool extern_is_old(const char *path)
@@ -105,5 +177,5 @@ bool kache_rust_may_be_old(const struct kache_call *c)
 	for (size_t i = 0; i < c->args.n_externs; i++)
 		if (!extern_is_old(c->args.externs[i].path))
 			return false;
-	return (c->lasting || (c->profile_dir && built_at_once(c))) && run_is_old();
+	return (c->lasting || (c->profile_dir && built_at_once(c))) && run_is_old(c);
 }

@@ -18,7 +18,7 @@ char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
-/* Whether the unit's outputs may be as old as a blob. */
+/* Whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
 bool kache_rust_may_be_old(const struct kache_call *c);
 int kache_rust_collect(struct kache_collector *k);
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const struct timespec blob_times[2] = {
+const struct timespec kache_blob_times[2] = {
 	{ .tv_sec = KACHE_BLOB_TIME }, { .tv_sec = KACHE_BLOB_TIME },
 };
 
@@ -85,7 +85,8 @@ static int put_temp(struct kache_store *s, const char *temp, bool exec, bool you
 	struct kache_stat st;
 	int rc;
 
-	if (chmod(temp, exec ? 0755 : 0644) || (!young && utimensat(AT_FDCWD, temp, blob_times, 0)) || kache_stat(temp, false, &st))
+	if (chmod(temp, exec ? 0755 : 0644) || (!young && utimensat(AT_FDCWD, temp, kache_blob_times, 0)) ||
+	    kache_stat(temp, false, &st))
 		rc = kache_fail_errno(err, "temporary file %s", temp);
 	else
 		rc = publish(s, temp, hash, st.size, err);

@@ -62,7 +62,6 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 	struct kache_hash known;
 	struct kache_stat st;
-	bool young;
 	int rc;
 
 	if (kache_stat(blob, false, &st))
@@ -72,24 +71,25 @@ static int prepare_link(struct kache_store *s, struct kache_restore *r)
 		return rc;
 	if ((r->output->mode & 0100) != (st.mode & 0100))
 		return KACHE_E_UNSUPPORTED;
-	young = r->linking == KACHE_LINKING_YOUNG || st.mtime != KACHE_BLOB_TIME_NS;
-	if (young && st.nlink != 1)
+	r->young = r->linking == KACHE_LINKING_YOUNG;
+	r->retimed = r->young || st.mtime != KACHE_BLOB_TIME_NS;
+	if (r->retimed && st.nlink != 1)
 		return KACHE_E_UNSUPPORTED;
 	r->linked = true;
-	r->young = young;
-	if (!young && !kache_map_get(s, &st, &known))
+	if (!r->retimed && !kache_map_get(s, &st, &known))
 		kache_map_put(s, &st, &r->output->blob);
 	return KACHE_OK;
 }
 
-/* A link that only the blob is besides becomes as new as a file just made. Where somebody else has linked the blob at the same
- * time it would become new there, too, so it goes again. */
-static bool renew(const char *path)
+/* A link that only the blob is besides becomes as new as a file just made, or old again. Where somebody else has linked the blob at
+ * the same time it would get that time there, too, so it goes again. */
+static bool retime(const char *path, bool young)
 {
-	const struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	static const struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
 	struct kache_stat st;
 
-	if (!kache_stat(path, false, &st) && st.nlink == 2 && !utimensat(AT_FDCWD, path, now, AT_SYMLINK_NOFOLLOW))
+	if (!kache_stat(path, false, &st) && st.nlink == 2 &&
+	    !utimensat(AT_FDCWD, path, young ? now : kache_blob_times, AT_SYMLINK_NOFOLLOW))
 		return true;
 	unlink(path);
 	return false;
@@ -101,13 +101,13 @@ static int place_link(struct kache_store *s, struct kache_restore *r)
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 
 	if (!link(blob, r->path))
-		return !r->young || renew(r->path) ? KACHE_OK : KACHE_E_UNSUPPORTED;
+		return !r->retimed || retime(r->path, r->young) ? KACHE_OK : KACHE_E_UNSUPPORTED;
 	if (errno != EEXIST)	/* EXDEV, EMLINK, EPERM */
 		return KACHE_E_UNSUPPORTED;
 	r->temp = temp_beside(r->path);
 	if (link(blob, r->temp) && (errno != EEXIST || unlink(r->temp) || link(blob, r->temp)))
 		return KACHE_E_UNSUPPORTED;
-	if (r->young && !renew(r->temp))
+	if (r->retimed && !retime(r->temp, r->young))
 		return KACHE_E_UNSUPPORTED;
 	if (rename(r->temp, r->path))
 		return KACHE_E_IO;
@@ -145,7 +145,7 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 			return rc;
 		free(r->temp);
 		r->temp = NULL;
-		r->linked = r->young = false;
+		r->linked = r->retimed = r->young = false;
 		rc = prepare_copy(s, r, policy);
 		if (rc)
 			return rc;
@@ -160,12 +160,12 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 	return KACHE_OK;
 }
 
-/* What has the time of now, in its place: a rename is a change, too. Old links were remembered before. */
+/* What has another time now, in its place: a rename is a change, too. Links that kept theirs were remembered before. */
 static void remember(struct kache_store *s, const struct kache_restore *r)
 {
 	struct kache_stat st;
 
-	if (r->output->role == KACHE_ROLE_DEPINFO || (r->linked && !r->young) || kache_stat(r->path, false, &st))
+	if (r->output->role == KACHE_ROLE_DEPINFO || (r->linked && !r->retimed) || kache_stat(r->path, false, &st))
 		return;
 	kache_map_put(s, &st, &r->output->blob);
 	if (r->young)
@@ -182,7 +182,7 @@ int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, 
 
 	for (size_t i = 0; i < n && !rc; i++) {
 		r[i].temp = NULL;
-		r[i].linked = r[i].young = false;
+		r[i].linked = r[i].retimed = r[i].young = false;
 		rc = prepare(s, &r[i], policy);
 	}
 	for (size_t i = 0; i < n && !rc; i++) {

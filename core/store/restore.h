@@ -18,7 +18,7 @@ struct kache_restore {			/* one output to be put in place */
 	int64_t later;			/* the time that the caller of the compiler will give it; 0: none that is known */
 	enum kache_linking linking;	/* the rules of keying.md allow a hard link here */
 	/* filled by kache_restore_all */
-	bool linked, young;		/* one inode with its blob; with the time of now */
+	bool linked, retimed, young;	/* one inode with its blob, which gets another time; which is that of now */
 	bool there;			/* something was */
 	char *temp;
 };

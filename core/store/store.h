@@ -14,12 +14,16 @@
 #include "store/entry.h"
 #include "store/manifest.h"
 
+#include <time.h>
+
 #define KACHE_STORE_FORMAT 1
-/* Modification time of a blob, in seconds since the epoch: 2001-01-01T00:00:00Z. Old, so that
- * cargo takes a linked blob for older than anything; constant, so that a written-to blob shows. One that is shared with
+/* Modification time of a blob, in seconds since the epoch: 2007-01-01T00:00:00Z. Old, so that
+ * cargo takes a linked blob for older than anything that was just made, but not older than the sources of a registry, to which it
+ * gives a time in 2006; constant, so that a written-to blob shows. One that is shared with
  * a single output may have that one's time, see kache_linking; a blob with a time that nobody remembers is read. */
-#define KACHE_BLOB_TIME 978307200
+#define KACHE_BLOB_TIME 1167609600
 #define KACHE_BLOB_TIME_NS (INT64_C(1000000000) * KACHE_BLOB_TIME)
+extern const struct timespec kache_blob_times[2];	/* access and modification, for utimensat(2) */
 
 struct kache_store {
 	char *root;

@@ -6,6 +6,7 @@
 export KACHE_INCREMENTAL=never CARGO_INCREMENTAL=0
 
 make_workspace "$T/w"
+touch -d 2008-01-01 "$T/date"
 linked() { # linked PATTERN…: how many files in target/ each one names that have a blob's inode
 	find "$KACHE_CACHE_DIR/blobs" -type f -printf '%i\n' | sort > "$T/blobs"
 	for linked_p in "$@"; do
@@ -67,6 +68,46 @@ for n in 1 2 3 4 5; do
 done
 is $stale 0 "two at once leave nothing to be done"
 rm -rf "$T/second"
+
+# Where cargo builds everything anew, and the script and what it declares are old, its run may be old as well.
+touch -d 2006-07-24 "$T/w/leaf/build.rs"
+build "an old script" libleaf-*.rmeta libmid-*.rmeta libmac-*.so
+is "$links" "1 1 1 " "what comes after an old script is linked"
+runs "and old" test "$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta')" -ot "$T/date"
+in_second
+is "$(find "$T/second/debug/deps" -name 'lib*.rmeta' -links -2 | wc -l)" 0 "so that a second target directory has no copy"
+in_second
+is "$ev" "" "and is fresh"
+kbuild "$T/w" build -p app
+is "$ev" "" "like the first"
+touch "$T/w/leaf/build.rs"
+kbuild "$T/w" build -p app -v
+is "$(count '^(miss|uncached)')" 0 "the script touched: all hits"
+like "$(cat "$T/build.log")" "Running .*build-script-build" "and it is run again"
+runs "what comes after it is young" test "$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta')" -nt "$T/date"
+kbuild "$T/w" build -p app
+is "$ev" "" "after which nothing is to be done"
+in_second
+in_second
+is "$ev" "" "nor in the second, after its turn"
+# Not by another's word than cargo's, nor where something else was there before.
+touch -d 2006-07-24 "$T/w/leaf/build.rs"
+rm -rf "$T/second" "$T/w/target"
+printf '#!/bin/sh\n"%s" "$@"\n' "$KACHE" > "$T/indirect"; chmod +x "$T/indirect"
+(cd "$T/w" && RUSTC_WRAPPER=$T/indirect cargo build -q -p app)
+runs "called by a script: young" test "$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta')" -nt "$T/date"
+events > /dev/null
+kbuild "$T/w" build -p app
+is "$ev" "" "called by a script: fresh"
+rm -rf "$T/w/target"
+mkdir -p "$T/w/target/some-triple/debug/.fingerprint"
+kbuild "$T/w" build -p app
+runs "beside another target's directory: young" test "$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta')" -nt "$T/date"
+KACHE_LINK=copy; export KACHE_LINK
+rm -rf "$T/w/target"
+kbuild "$T/w" build -p app
+is "$(find "$T/w/target/debug/build" -name output ! -newer "$T/date" | wc -l)" 0 "where nothing is linked a run keeps its time"
+unset KACHE_LINK
 
 # What was just compiled is young.
 sed -i '/^build/d' "$T/w/leaf/Cargo.toml"

@@ -53,7 +53,7 @@ is "$(find "$KACHE_CACHE_DIR/tmp" -type f | wc -l)" 0 "no litter"
 
 # A byte of a blob turns, its time does not: only checksums tell.
 blob=$(all blobs | head -n 1)
-printf X | dd of="$blob" bs=1 count=1 conv=notrunc 2> /dev/null; touch -d @978307200 "$blob"
+printf X | dd of="$blob" bs=1 count=1 conv=notrunc 2> /dev/null; touch -d @1167609600 "$blob"
 doctor --verify > /dev/null; is $? 0 "a wrong byte"
 out=$(doctor --checksums); is $? 1 "shows by its checksum"
 like "$out" "^!!  store +blob with wrong content $blob: kache doctor --repair removes it$" "named"

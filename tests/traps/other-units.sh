@@ -87,4 +87,11 @@ EOF
 touch -d 2006-07-24 "$W/registry/src/r/leaf/build.rs"	# as cargo unpacks it
 output_is() { export NUMBER="$1"; }
 steps "what a script says" output_is
+is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 0 "what a script says: its run is young"
+rm -rf "$W/target"
+says "what a script says: from nothing once more" "1 1"
+is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 1 "what a script says: the run is old where all is new"
+is "$(find "$W/target/debug/deps" -name 'libleaf-*.rmeta' ! -newermt 2008-01-01 | wc -l)" 1 "what a script says: and the library is"
+build -p app
+is "$ev" "" "what a script says: and cargo finds all fresh"
 finish

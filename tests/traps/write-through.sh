@@ -92,7 +92,7 @@ rm -rf "$T/target"
 rm -rf "$T/target"
 find "$KACHE_CACHE_DIR/blobs" -type f -size +1k | while read -r blob; do
 	printf X | dd of="$blob" bs=1 seek=900 count=1 conv=notrunc 2> /dev/null
-	touch -d @978307200 "$blob"
+	touch -d @1167609600 "$blob"
 done
 events > "$T/ignored"
 (cd "$T/w" && KACHE_VERIFY=1 RUSTC_WRAPPER=$KACHE cargo build) > "$T/log" 2>&1; is $? 0 "a build that has every blob read"
