@@ -175,7 +175,8 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 	*out = (struct kache_stamps){ .told = true, .settled = true };
 	kache_hasher_init(&r.id);
 	kache_hasher_add(&r.id, set->result.b, KACHE_HASH_LEN);
-	for (size_t i = 0; i < set->n && out->told; i++) {
+	/* What has a stamp of just now was never remembered: in a new target directory that is the first library that comes. */
+	for (size_t i = 0; i < set->n && out->told && out->settled; i++) {
 		const struct kache_input *in = &set->inputs[i];
 		const char *name = m->names[in->name];
 		char *path = NULL;
