@@ -69,12 +69,42 @@ static bool path_char(unsigned char c)
 	       c == '-' || c == '.' || c >= 0x80;
 }
 
+static bool ends_with(const char *text, size_t at, const char *end)
+{
+	size_t n = strlen(end);
+
+	return at >= n && !memcmp(text + at - n, end, n);
+}
+
+/* Is what ends before text + at a change of colour (SGR, ECMA-48 8.3.117), as it is or in JSON? */
+static bool after_colour(const char *text, size_t at)
+{
+	if (!at || text[--at] != 'm')
+		return false;
+	while (at && ((text[at - 1] >= '0' && text[at - 1] <= '9') || text[at - 1] == ';'))
+		at--;
+	return ends_with(text, at, "\033[") || ends_with(text, at, "\\u001b[");
+}
+
+/* Or the end of a line, a tab and the like in JSON (RFC 8259, section 7)? */
+static bool after_escape(const char *text, size_t at)
+{
+	size_t slashes = 0;
+
+	if (!at || !strchr("bfnrt", text[at - 1]))
+		return false;
+	while (slashes + 1 < at && text[at - 2 - slashes] == '\\')
+		slashes++;
+	return slashes % 2;
+}
+
 /* Does needle (a directory) stand at text + at, as a whole component run? */
 static bool stands_at(const char *text, size_t len, size_t at, const char *needle, size_t n)
 {
 	if (len - at < n || memcmp(text + at, needle, n))
 		return false;
-	if (at && (path_char((unsigned char)text[at - 1]) || text[at - 1] == '/'))
+	if (at && (path_char((unsigned char)text[at - 1]) || text[at - 1] == '/') && !after_colour(text, at) &&
+	    !after_escape(text, at))
 		return false;
 	return at + n == len || !path_char((unsigned char)text[at + n]);
 }

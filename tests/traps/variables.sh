@@ -67,6 +67,10 @@ trap_is miss generated "first"
 printf 2 > "$W/n"
 trap_is miss generated "other generated code under the same path"
 trap_is hit generated "again"
+sed -i 's/N: u32 = {};/N: u32 = {};\\nfn idle() {{}}/' "$W/build.rs"
+trap_is miss generated "a warning about it names the file that is there"
+printf 2 > "$W/n"
+trap_is hit generated "and does from the store"
 
 trap_begin out_dir_value
 printf 'build = "build.rs"\n' >> "$W/Cargo.toml"

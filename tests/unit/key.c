@@ -62,17 +62,27 @@ static void round_trip(enum kache_text kind, const char *text, const char *packe
 
 static void test_text(void)
 {
+	static const char coloured[] = "{\"rendered\":\" \\u001b[0m--> \\u001b[0m\\u001b[0m/kache/cargo/r.rs:1\"}";
 	struct kache_tokens t;
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 
 	round_trip(KACHE_TEXT_STREAM, "{\"artifact\":\"/w/my proj/target/debug/deps/l.rmeta\"}\nwarn /w/my proj/a.rs:1\n\n",
 		   "{\"artifact\":\"\001out\002/l.rmeta\"}\nwarn \001ws\002/a.rs:1\n\n", "stream");
+	round_trip(KACHE_TEXT_STREAM, "{\"rendered\":\"\\u001b[0m\\u001b[1;38;5;12m/w/my proj/a.rs\\u001b[0m\\n/w/my proj/b.rs\"}",
+		   "{\"rendered\":\"\\u001b[0m\\u001b[1;38;5;12m\001ws\002/a.rs\\u001b[0m\\n\001ws\002/b.rs\"}",
+		   "colours and lines in JSON");
+	round_trip(KACHE_TEXT_STREAM, "--> \033[1m/w/my proj/a.rs\033[0m", "--> \033[1m\001ws\002/a.rs\033[0m", "colours");
+	round_trip(KACHE_TEXT_STREAM, "{\"a\":\"x[1m/w/my proj/a \\\\n/w/my proj/b [m/w/my proj/c\"}",
+		   "{\"a\":\"x[1m/w/my proj/a \\\\n/w/my proj/b [m/w/my proj/c\"}", "what only looks like them");
 	round_trip(KACHE_TEXT_STREAM, "/w/my proj/x\n/h/.cargo", "\001ws\002/x\n\001cargo\002", "marker at a line's start");
 	round_trip(KACHE_TEXT_DEPINFO, "/w/my\\ proj/a.d: /w/my\\ proj/src/l\\ x.rs\n# env-dep:OUT_DIR=/w/my proj/o\n",
 		   "\001ws\002/a.d: \001ws\002/src/l\\ x.rs\n# env-dep:OUT_DIR=\001ws\002/o\n", "dep-info");
 	tokens_here(&t);
 	kache_text_localize(&t, "{\"file_name\":\"/kache/cargo/r.rs\"}", 33, &b);
 	is_str(b.data, "{\"file_name\":\"/h/.cargo/r.rs\"}", "remapped names are read as real ones");
+	kache_buf_reset(&b);
+	kache_text_localize(&t, coloured, strlen(coloured), &b);
+	is_str(b.data, "{\"rendered\":\" \\u001b[0m--> \\u001b[0m\\u001b[0m/h/.cargo/r.rs:1\"}", "also behind a change of colour");
 	ok(!kache_text_pack(&t, KACHE_TEXT_STREAM, NULL, "a\001b", 3, &b), "control bytes are refused");
 	kache_tokens_release(&t);
 }
