@@ -4,9 +4,9 @@
 oracle.py KACHE PROJECT [--edits N] [--seed S] [--clean-every K] [--cargo "build …"]… [--results FILE]
 
 Takes a copy of a cargo project and edits it at random: numbers, strings, lines, comments, functions, files that are not Rust,
-modules that move from foo.rs to foo/mod.rs, flags, times, and back to an earlier state. After each edit one of the cargo commands is
-run three times: through kache with a store that has seen all states so far, through kache with an empty one, which can only compile,
-and without kache. Exit status, diagnostics and what tests say have to be the same in all three, every library, program and macro
+modules that move from foo.rs to foo/mod.rs, flags, times, and back to an earlier state; with several commands sometimes nothing. After
+each edit one of the cargo commands is run three times: through kache with a store that has seen all states so far, through kache with
+an empty one, which can only compile, and without kache. Exit status, diagnostics and what tests say have to be the same in all three, every library, program and macro
 byte for byte in the first two, and the next cargo command has to find everything fresh. Every K edits the first build begins in an
 empty target directory, and every 4 K it takes place in a copy of the project at another path as well.
 
@@ -95,6 +95,9 @@ class Oracle:
         """One edit; what it was."""
         # What can't be compiled is worth a look, but not for long.
         kind = "back" if self.failed and self.random.random() < 0.7 else self.random.choice(KINDS)
+        # What one command has built, the next one has to find good or stale.
+        if len(self.commands) > 1 and not self.failed and self.random.random() < 0.3:
+            return "nothing"
         if kind != "back" and self.random.random() < self.options.flags:
             self.flags = self.random.choice(FLAGS)
             return "flags " + self.flags
