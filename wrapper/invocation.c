@@ -17,17 +17,24 @@ static const char *const counted[] = {
 	"RUST_TARGET_PATH", "RUSTC_FORCE_INCR_COMP_ARTIFACT_HEADER", "SYSROOT",
 };
 
-/* Where the path of cargo's home ends: "<home>/registry/src/…", "<home>/git/checkouts/…". NULL elsewhere. */
+/* NAME-HASH/ with 16 hexadecimal digits, as cargo names its directory of a registry or a repository. */
+static bool of_cargo(const char *name)
+{
+	const char *end = strchr(name, '/');
+
+	return end && end - name > 17 && end[-17] == '-' && strspn(end - 16, "0123456789abcdef") == 16;
+}
+
+/* Where the path of cargo's home ends: "<home>/registry/src/NAME-HASH/…", "<home>/git/checkouts/NAME-HASH/…". NULL elsewhere: a
+ * crate may well be called "registry". */
 static const char *home_end(const char *path)
 {
 	static const char *const below[] = { "/registry/src/", "/git/checkouts/" };
 
-	for (size_t i = 0; i < sizeof below / sizeof *below; i++) {
-		const char *at = strstr(path, below[i]);
-
-		if (at && at != path)
-			return at;
-	}
+	for (size_t i = 0; i < sizeof below / sizeof *below; i++)
+		for (const char *at = path; (at = strstr(at, below[i])); at++)
+			if (at != path && of_cargo(at + strlen(below[i])))
+				return at;
 	return NULL;
 }
 

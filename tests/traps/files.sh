@@ -77,8 +77,8 @@ rm -rf "$T"/*.kept; trap_is miss shadow "is an error, not a hit"
 rm "$W/src/foo.rs"
 trap_is miss shadow "and takes its place"
 
-# Projects that lie where temporary files do, and have names like those.
-for name in ccache rustcproject cc12ab34; do
+# Projects that lie where temporary files do, and have names like those, or a name of cargo's home.
+for name in ccache rustcproject cc12ab34 registry; do
 	trap_begin "$name"
 	mv "$W" "$T/$name"; W=$T/$name
 	trap_env="TMPDIR=$T"

@@ -5,7 +5,7 @@
 . "$srcdir/tests/lib/cargo.sh"
 export KACHE_INCREMENTAL=never CARGO_INCREMENTAL=0
 
-# crate NAME DEPENDENCIES TEXT: a library in $W, where one below registry/src counts as published
+# crate NAME DEPENDENCIES TEXT: a library in $W, where one below registry/src/NAME-HASH counts as published
 crate() {
 	mkdir -p "$W/$1/src"
 	{ printf '[package]\nname = "%s"\nversion = "0.1.0"\nedition = "2021"\n' "$(basename "$1")"
@@ -55,6 +55,11 @@ project source leaf "" 'leaf::f()'
 source_is() { echo "pub fn f() -> u32 { $1 }" > "$W/leaf/src/lib.rs"; }
 steps "a library" source_is
 
+# Not published, whatever it is called.
+project called registry/src/leaf "" 'leaf::f()'
+called_is() { echo "pub fn f() -> u32 { $1 }" > "$W/registry/src/leaf/src/lib.rs"; }
+steps "a library below registry/src" called_is
+
 project macro mac "" 'mac::m!()'
 macro_is() { printf 'use proc_macro::TokenStream;\n#[proc_macro]\npub fn m(_: TokenStream) -> TokenStream { "%su8".parse().unwrap() }\n' "$1" \
 	> "$W/mac/src/lib.rs"; }
@@ -66,25 +71,25 @@ script_is() { echo "fn main() { println!(\"cargo:rustc-env=ANSWER=$1\\ncargo:rer
 steps "a build script" script_is
 
 # Published packages: nothing changes them but a variable or a file that is elsewhere.
-project variable registry/src/r/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
+project variable registry/src/r-0123456789abcdef/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
 variable_is() { export ANSWER="$1"; }
 steps "a variable" variable_is
 unset ANSWER
 
-project file registry/src/r/leaf 'pub fn f() -> &'"'"'static str { include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../answer")).trim() }' \
-	'leaf::f()'
+project file registry/src/r-0123456789abcdef/leaf \
+	'pub fn f() -> &'"'"'static str { include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../answer")).trim() }' 'leaf::f()'
 file_is() { echo "$1" > "$W/answer"; }
 steps "a file" file_is
 
-project output registry/src/r/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
-sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$W/registry/src/r/leaf/Cargo.toml"
-cat > "$W/registry/src/r/leaf/build.rs" <<-'EOF'
+project output registry/src/r-0123456789abcdef/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
+sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$W/registry/src/r-0123456789abcdef/leaf/Cargo.toml"
+cat > "$W/registry/src/r-0123456789abcdef/leaf/build.rs" <<-'EOF'
 	fn main() {
 	    println!("cargo:rerun-if-changed=build.rs\ncargo:rerun-if-env-changed=NUMBER");
 	    println!("cargo:rustc-env=ANSWER={}", std::env::var("NUMBER").unwrap());
 	}
 EOF
-touch -d 2006-07-24 "$W/registry/src/r/leaf/build.rs"	# as cargo unpacks it
+touch -d 2006-07-24 "$W/registry/src/r-0123456789abcdef/leaf/build.rs"	# as cargo unpacks it
 output_is() { export NUMBER="$1"; }
 steps "what a script says" output_is
 is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 0 "what a script says: its run is young"
