@@ -184,6 +184,15 @@ static void add_environment(struct kache_call *c, struct kache_hasher *h)
 	kache_key_declared(c, h);
 }
 
+/* cargo has a place of its own for these. A user may give a program such a name, too. */
+static bool is_build_script(const struct kache_rust_args *a)
+{
+	const char *base = a->out_dir ? kache_path_base(a->out_dir) : "";
+
+	return kache_starts(a->crate, "build_script_") && a->out_dir && strstr(a->out_dir, "/build/") && strcmp(base, "deps") &&
+	       strcmp(base, "examples");
+}
+
 const char *kache_call_kind(const struct kache_call *c)
 {
 	const struct kache_rust_args *a = &c->args;
@@ -192,7 +201,7 @@ const char *kache_call_kind(const struct kache_call *c)
 		return "probe";
 	if (a->test)
 		return "test";
-	if (kache_starts(a->crate, "build_script_"))
+	if (is_build_script(a))
 		return "build-script";
 	if (a->crate_types & KACHE_CRATE_PROC_MACRO)
 		return a->emit & KACHE_EMIT_LINK ? "proc-macro" : "check";

@@ -127,6 +127,17 @@ kbuild "$T/w" build -p app
 is "$ev" "" "which leaves nothing to be done"
 is "$("$T/w/target/debug/app")" "2 hello word 7" "and the program is the old one"
 
+# A program that has the name of a build script is the user's all the same.
+mkdir "$T/w/app/src/bin"
+cp "$T/w/app/src/main.rs" "$T/w/app/src/bin/build-script-mine.rs"
+kbuild "$T/w" build -p app
+is "$(count '^miss bin build_script_mine')" 1 "a program like a build script"
+rm -rf "$T/w/target"
+kbuild "$T/w" build -p app
+is "$(count '^hit bin build_script_mine')" 1 "a program like a build script: a hit"
+is "$(linked 'build_script_mine-*')" "0 " "which is a copy"
+rm -r "$T/w/app/src/bin"
+
 # In a check cargo gives metadata another time, which it has noted before: that is no reason to read it.
 need strace
 kbuild "$T/w" check -p app
