@@ -44,22 +44,54 @@ static uint64_t check_of(const struct record *r)
 }
 
 /* An empty table takes the place of what is there. Nothing is ever cut short in place: others may have it mapped, and
- * would be killed by SIGBUS. Returns its descriptor or -1. */
-static int create(struct kache_store *s, const char *path)
+ * would be killed by SIGBUS. Where nothing was there the first of several processes makes it, for what the others would write into
+ * theirs is lost: they get -1 and EEXIST. Returns its descriptor or -1. */
+static int create(struct kache_store *s, const char *path, bool replace)
 {
 	const off_t bytes = KACHE_MAP_BYTES;
 	KACHE_AUTO_FREE char *temp = kache_store_temp(s);
-	int fd = kache_open(temp, O_RDWR | O_CREAT | O_EXCL, 0644);
+	int fd = kache_open(temp, O_RDWR | O_CREAT | O_EXCL, 0644), error;
+	bool made;
 
 	if (fd < 0)
 		return -1;
 	/* With its space, where the file system can do that: on tmpfs even reading a hole takes some, and raises SIGBUS
 	 * when there is none. */
-	if ((!fallocate(fd, 0, 0, bytes) || errno == EOPNOTSUPP || errno == ENOSYS) && !ftruncate(fd, bytes) && !rename(temp, path))
+	made = (!fallocate(fd, 0, 0, bytes) || errno == EOPNOTSUPP || errno == ENOSYS) && !ftruncate(fd, bytes) &&
+	       !(replace ? rename(temp, path) : link(temp, path));
+	error = errno;
+	if (!made || !replace)
+		unlink(temp);
+	if (made)
 		return fd;
-	unlink(temp);
 	close(fd);
+	errno = error;
 	return -1;
+}
+
+/* The table, made where there is none or one of another format. *made: it is new. */
+static int open_file(struct kache_store *s, const char *path, struct kache_stat *st, bool *made)
+{
+	const int flags = (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW;
+	int fd = kache_open(path, flags, 0);
+	bool other = fd >= 0 && (kache_fstat(fd, st) || !S_ISREG(st->mode) || st->size != KACHE_MAP_BYTES);
+
+	*made = false;
+	if (other)
+		close(fd);
+	if ((fd >= 0 && !other) || s->readonly || (fd < 0 && errno != ENOENT))
+		return other ? -1 : fd;
+	*st = (struct kache_stat){ 0 };
+	fd = create(s, path, other);
+	*made = fd >= 0;
+	if (fd >= 0 || errno != EEXIST)
+		return fd;
+	fd = kache_open(path, flags, 0);
+	if (fd >= 0 && (kache_fstat(fd, st) || st->size != KACHE_MAP_BYTES)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
 }
 
 static bool no_blobs(struct kache_store *s)
@@ -83,22 +115,11 @@ static void open_map(struct kache_store *s, struct kache_map *m)
 	KACHE_AUTO_FREE char *path = kache_store_file(s, "inputs.map");
 	struct kache_stat st = { 0 };
 	const char *page = nothing;
-	bool empty = false;
 	void *at = MAP_FAILED;
-	int fd;
+	bool made;
+	int fd = open_file(s, path, &st, &made);
 
 	m->fd = -1;
-	fd = kache_open(path, (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW, 0);
-	/* Any other size is another format: started afresh. */
-	if (fd >= 0 && (kache_fstat(fd, &st) || !S_ISREG(st.mode) || st.size != KACHE_MAP_BYTES)) {
-		close(fd);
-		fd = -1;
-		errno = ENOENT;
-	}
-	if (fd < 0 && errno == ENOENT && !s->readonly) {
-		fd = create(s, path);
-		empty = no_blobs(s);
-	}
 	if (fd >= 0)
 		at = mmap(NULL, KACHE_MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	if (at != MAP_FAILED) {
@@ -109,7 +130,7 @@ static void open_map(struct kache_store *s, struct kache_map *m)
 		m->fd = fd;
 	else if (fd >= 0)
 		close(fd);
-	kache_boots_read(page, m->fd, KACHE_MAP_SLOTS * KACHE_MAP_RECORD, st.mtime, empty, NULL, &m->boots);
+	kache_boots_read(page, m->fd, KACHE_MAP_SLOTS * KACHE_MAP_RECORD, st.mtime, made && no_blobs(s), NULL, &m->boots);
 }
 
 static void close_map(struct kache_map *m)

@@ -12,7 +12,6 @@ echo 'pub fn f() {}' > lib.rs
 touch -d '1 hour ago' lib.rs
 printf 'version = 3\n\n[[package]]\nname = "scale_0"\nversion = "1.0.0"\nsource = "registry+x"\n' > Cargo.lock
 printf '[package]\nname = "p"\nversion = "0.0.0"\n' > Cargo.toml
-sleep 5.1	# places in a directory that was just written to are looked at one by one
 
 compile() {
 	"$@" "$builddir/kache" "$rustc" --crate-name x --crate-type lib --emit=dep-info,metadata,link --out-dir "$T/p/out" lib.rs

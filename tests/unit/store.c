@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char *dir;
@@ -301,6 +302,54 @@ static void test_map_neighbours(struct kache_store *s)
 	is_int(wrong, 0, "none for another");
 }
 
+/* Several processes that make the map at the same time make one. */
+static void test_map_at_once(void)
+{
+	enum { MANY = 8, ROUNDS = 10 };
+	const int64_t now = kache_now_real();
+	unsigned known = 0, failed = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		char *root = kache_asprintf("%s/at-once-%d", dir, round);
+		struct kache_hash h = { { 7 } };
+		struct kache_store *s;
+		struct kache_error err;
+		int start[2], status;
+
+		if (kache_store_open(root, true, &s, &err) || pipe(start)) {
+			failed++;
+			continue;
+		}
+		fflush(stdout);
+		for (uint64_t i = 0; i < MANY; i++) {
+			struct kache_stat st = { .dev = 1, .ino = 100 * i, .size = 1, .mtime = now, .ctime = now, .btime = now };
+			char go;
+
+			if (fork())
+				continue;
+			close(start[1]);
+			if (read(start[0], &go, 1) < 0)
+				_exit(1);
+			kache_map_put(s, &st, &h);
+			_exit(0);
+		}
+		close(start[0]);
+		close(start[1]);
+		while (wait(&status) > 0)
+			failed += status != 0;
+		for (uint64_t i = 0; i < MANY; i++) {
+			struct kache_stat st = { .dev = 1, .ino = 100 * i, .size = 1, .mtime = now, .ctime = now, .btime = now };
+			struct kache_hash got;
+
+			known += kache_map_get(s, &st, &got);
+		}
+		kache_store_close(s);
+		free(root);
+	}
+	is_int(failed, 0, "processes that begin with the same new store");
+	is_int(known, MANY * ROUNDS, "lose nothing of what they remember");
+}
+
 static void test_open(void)
 {
 	char *foreign = at("foreign"), *file = at("foreign/data"), *newer = at("newer"), *format = at("newer/format");
@@ -411,6 +460,7 @@ int main(void)
 	test_young(s);
 	test_map(s);
 	test_map_neighbours(s);
+	test_map_at_once();
 	test_open();
 	test_another_user();
 	kache_store_close(s);
