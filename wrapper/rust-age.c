@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/path.h"
+#include "wrapper/script.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -103,25 +104,21 @@ static bool scripts_are_old(const char *run_dir)
  * in it, which nobody looks at here. */
 static bool declared_is_old(const char *output)
 {
-	static const char *const prefixes[] = { "cargo:", "cargo::" };
-	static const char key[] = "rerun-if-changed=";
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
 
 	if (kache_file_read(output, 1 << 20, &text))
 		return false;
-	for (const char *line = text.len ? text.data : NULL; line; line = (line = strchr(line, '\n')) ? line + 1 : NULL) {
-		for (size_t i = 0; i < 2; i++) {
-			const char *value = line + strlen(prefixes[i]) + strlen(key);
-			KACHE_AUTO_FREE char *name = NULL, *path = NULL;
-			struct kache_stat st;
+	for (size_t at = 0, len; at < text.len; at += len + 1) {
+		KACHE_AUTO_FREE char *name = NULL, *path = NULL;
+		struct kache_stat st;
 
-			if (!kache_starts(line, prefixes[i]) || !kache_starts(line + strlen(prefixes[i]), key))
-				continue;
-			name = kache_strndup(value, strcspn(value, "\n"));
-			path = kache_path_absolute(kache_env("CARGO_MANIFEST_DIR"), name);
-			if (kache_stat(path, true, &st) || !S_ISREG(st.mode) || st.mtime > KACHE_BLOB_TIME_NS)
-				return false;
-		}
+		len = strcspn(text.data + at, "\n");
+		name = kache_script_told(text.data + at, len, "rerun-if-changed");
+		if (!name)
+			continue;
+		path = kache_path_absolute(kache_env("CARGO_MANIFEST_DIR"), name);
+		if (kache_stat(path, true, &st) || !S_ISREG(st.mode) || st.mtime > KACHE_BLOB_TIME_NS)
+			return false;
 	}
 	return true;
 }

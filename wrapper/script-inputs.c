@@ -330,19 +330,39 @@ static int add_declared_path(struct run *r, const char *value)
 	return S_ISDIR(st.mode) ? add_declared_tree(r, path, 0) : kache_collect_file(r->k, path, false);
 }
 
-static int add_declared_line(struct run *r, const char *line)
+static bool blank(char c)
 {
-	static const char *const keys[] = { "rerun-if-changed=", "rerun-if-env-changed=" };
-	const char *rest = kache_starts(line, "cargo::") ? line + 7 : kache_starts(line, "cargo:") ? line + 6 : "";
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
 
-	for (int i = 0; i < 2; i++) {
-		if (!kache_starts(rest, keys[i]))
-			continue;
-		r->declared = true;
-		rest += strlen(keys[i]);
-		return i ? add_variable(r, rest) : add_declared_path(r, rest);
+char *kache_script_told(const char *line, size_t len, const char *key)
+{
+	static const char *const prefixes[] = { "cargo::", "cargo:" };
+
+	while (len && blank(line[len - 1]))
+		len--;
+	while (len && blank(line[0])) {
+		line++;
+		len--;
 	}
-	return KACHE_OK;
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = strlen(prefixes[i]), k = strlen(key);
+
+		if (len > n + k && !memcmp(line, prefixes[i], n) && !memcmp(line + n, key, k) && line[n + k] == '=')
+			return kache_strndup(line + n + k + 1, len - n - k - 1);
+	}
+	return NULL;
+}
+
+static int add_declared_line(struct run *r, const char *line, size_t len)
+{
+	KACHE_AUTO_FREE char *path = kache_script_told(line, len, "rerun-if-changed");
+	KACHE_AUTO_FREE char *variable = kache_script_told(line, len, "rerun-if-env-changed");
+
+	if (!path && !variable)
+		return KACHE_OK;
+	r->declared = true;
+	return path ? add_declared_path(r, path) : add_variable(r, variable);
 }
 
 static int add_declared(struct run *r)
@@ -353,9 +373,8 @@ static int add_declared(struct run *r)
 	for (size_t at = 0; at < out->len && !rc;) {
 		const char *line = out->data + at, *nl = memchr(line, '\n', out->len - at);
 		size_t len = nl ? (size_t)(nl - line) : out->len - at;
-		KACHE_AUTO_FREE char *one = kache_strndup(line, len);
 
-		rc = add_declared_line(r, one);
+		rc = add_declared_line(r, line, len);
 		at += len + 1;
 	}
 	/* Cargo then looks at all of the package's files. Those of a registry never change. */

@@ -26,5 +26,8 @@ void kache_script_set_aside(struct kache_call *c);
 
 /* wrapper/script-inputs.c */
 int kache_script_collect(struct kache_collector *k);
+/* The value of KEY where a line of what a script prints is "cargo:KEY=VALUE" or "cargo::KEY=VALUE", white space around it aside, as
+ * cargo reads it (BuildOutput::parse). Fresh memory; NULL: the line says something else. */
+char *kache_script_told(const char *line, size_t len, const char *key);
 
 #endif

@@ -82,14 +82,15 @@ file_is() { echo "$1" > "$W/answer"; }
 steps "a file" file_is
 
 project output registry/src/r-0123456789abcdef/leaf 'pub fn f() -> &'"'"'static str { env!("ANSWER") }' 'leaf::f()'
-sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$W/registry/src/r-0123456789abcdef/leaf/Cargo.toml"
-cat > "$W/registry/src/r-0123456789abcdef/leaf/build.rs" <<-'EOF'
+L=$W/registry/src/r-0123456789abcdef/leaf
+sed -i 's/^edition.*/&\nbuild = "build.rs"/' "$L/Cargo.toml"
+cat > "$L/build.rs" <<-'EOF'
 	fn main() {
 	    println!("cargo:rerun-if-changed=build.rs\ncargo:rerun-if-env-changed=NUMBER");
 	    println!("cargo:rustc-env=ANSWER={}", std::env::var("NUMBER").unwrap());
 	}
 EOF
-touch -d 2006-07-24 "$W/registry/src/r-0123456789abcdef/leaf/build.rs"	# as cargo unpacks it
+touch -d 2006-07-24 "$L/build.rs"	# as cargo unpacks it
 output_is() { export NUMBER="$1"; }
 steps "what a script says" output_is
 is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 0 "what a script says: its run is young"
@@ -99,4 +100,13 @@ is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 
 is "$(find "$W/target/debug/deps" -name 'libleaf-*.rmeta' ! -newermt 2008-01-01 | wc -l)" 1 "what a script says: and the library is"
 build -p app
 is "$ev" "" "what a script says: and cargo finds all fresh"
+# cargo takes no notice of blanks around what it is told.
+sed -i 's/cargo:rerun-if-changed=build.rs/  cargo:rerun-if-changed=new \\ncargo::rerun-if-changed=build.rs/' "$L/build.rs"
+touch -d 2006-07-24 "$L/build.rs"
+echo 1 > "$L/new"
+rm -rf "$W/target"
+says "what a script says: on something new" "1 1"
+is "$(find "$W/target/debug/build" -name output ! -newermt 2008-01-01 | wc -l)" 0 "what a script says: its run is young then"
+build -p app
+is "$ev" "" "what a script says: and all is fresh"
 finish
