@@ -254,24 +254,6 @@ int kache_fstat(int fd, struct kache_stat *st)
 {
 	return do_stat(fd, "", KAT_EMPTY_PATH, st);
 }
-
-/* Numbers of linux/magic.h. */
-bool kache_fs_keeps_times(const char *path)
-{
-#ifdef __linux__
-	static const unsigned long ext = 0xef53, xfs = 0x58465342, btrfs = 0x9123683e, tmpfs = 0x01021994;
-	struct statfs fs;
-	unsigned long type;
-
-	if (statfs(path, &fs))
-		return false;
-	type = (unsigned long)fs.f_type;
-	return type == ext || type == xfs || type == btrfs || type == tmpfs;
-#else
-	(void)path;
-	return false;
-#endif
-}
 #else
 static void fill(const struct stat *s, struct kache_stat *st)
 {
@@ -320,4 +302,22 @@ int kache_stat(const char *path, bool follow, struct kache_stat *st)
 int kache_stat_in(int dir_fd, const char *name, struct kache_stat *st)
 {
 	return do_stat(dir_fd, name, 0, st);
+}
+
+/* Numbers of linux/magic.h. */
+bool kache_fs_keeps_times(const char *path)
+{
+#ifdef __linux__
+	static const unsigned long ext = 0xef53, xfs = 0x58465342, btrfs = 0x9123683e, tmpfs = 0x01021994;
+	struct statfs fs;
+	unsigned long type;
+
+	if (statfs(path, &fs))
+		return false;
+	type = (unsigned long)fs.f_type;
+	return type == ext || type == xfs || type == btrfs || type == tmpfs;
+#else
+	(void)path;
+	return false;
+#endif
 }
