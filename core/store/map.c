@@ -69,29 +69,32 @@ static int create(struct kache_store *s, const char *path, bool replace)
 	return -1;
 }
 
-/* The table, made where there is none or one of another format. *made: it is new. */
+/* -1 and ENOENT where there is none, or, with *other set, one of another format. */
+static int open_whole(struct kache_store *s, const char *path, struct kache_stat *st, bool *other)
+{
+	int fd = kache_open(path, (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW, 0);
+
+	*other = fd >= 0 && (kache_fstat(fd, st) || !S_ISREG(st->mode) || st->size != KACHE_MAP_BYTES);
+	if (!*other)
+		return fd;
+	close(fd);
+	*st = (struct kache_stat){ 0 };
+	errno = ENOENT;
+	return -1;
+}
+
+/* The table, made where it has to be. *made: it is new. */
 static int open_file(struct kache_store *s, const char *path, struct kache_stat *st, bool *made)
 {
-	const int flags = (s->readonly ? O_RDONLY : O_RDWR) | O_NOFOLLOW;
-	int fd = kache_open(path, flags, 0);
-	bool other = fd >= 0 && (kache_fstat(fd, st) || !S_ISREG(st->mode) || st->size != KACHE_MAP_BYTES);
+	bool other;
+	int fd = open_whole(s, path, st, &other);
 
 	*made = false;
-	if (other)
-		close(fd);
-	if ((fd >= 0 && !other) || s->readonly || (fd < 0 && errno != ENOENT))
-		return other ? -1 : fd;
-	*st = (struct kache_stat){ 0 };
+	if (fd >= 0 || errno != ENOENT || s->readonly)
+		return fd;
 	fd = create(s, path, other);
 	*made = fd >= 0;
-	if (fd >= 0 || errno != EEXIST)
-		return fd;
-	fd = kache_open(path, flags, 0);
-	if (fd >= 0 && (kache_fstat(fd, st) || st->size != KACHE_MAP_BYTES)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
+	return *made || errno != EEXIST ? fd : open_whole(s, path, st, &other);
 }
 
 static bool no_blobs(struct kache_store *s)
