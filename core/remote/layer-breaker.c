@@ -24,6 +24,7 @@ struct breaker {
 	const char *who;		/* the remote's URL */
 	unsigned failures, pauses;
 	uint64_t until, writes_until;	/* mono ns */
+	int status, write_status;	/* of the call that stopped all, or writes */
 	bool trial, write_trial;	/* one call is finding out */
 	char write_error[KACHE_ERROR_MAX];	/* why writes are stopped: last_error may be of a read */
 };
@@ -39,12 +40,13 @@ static uint64_t now(const struct breaker *b)
 	return b->health->clock ? b->health->clock() : kache_now_mono();
 }
 
-static int refuse(struct breaker *b, struct kache_call *call, uint64_t until, const char *why)
+/* Who has a lot to move repeats what may pass, and so has to know where nothing will. */
+static int refuse(struct breaker *b, struct kache_call *call, uint64_t until, int status, const char *why)
 {
 	uint64_t t = now(b), s = until > t ? (until - t) / 1000000000 + 1 : 1;
 
 	call->unasked = true;
-	return kache_call_fail(call, KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s, why);
+	return kache_call_fail(call, b->health->patient ? status : KB_E_TRANSIENT, "left alone for %llu s after: %s", (unsigned long long)s, why);
 }
 
 /* Who has a lot to move waits for the first trial, instead of losing all of it to a server that restarts. */
@@ -66,9 +68,9 @@ static int before(struct breaker *b, struct pass *p, struct kache_call *call)
 	p->trial = h->state != KACHE_HEALTH_OK;
 	p->write_trial = p->write && h->writes_disabled;
 	if (!rc && p->trial && (b->trial || now(b) < b->until))
-		rc = refuse(b, call, b->until, h->last_error);
+		rc = refuse(b, call, b->until, b->status, h->last_error);
 	else if (!rc && p->write_trial && (b->write_trial || now(b) < b->writes_until))
-		rc = refuse(b, call, b->writes_until, b->write_error);
+		rc = refuse(b, call, b->writes_until, b->write_status, b->write_error);
 	if (!rc) {	/* only now: a trial that was refused would never end */
 		b->trial |= p->trial;
 		b->write_trial |= p->write_trial;
@@ -91,13 +93,14 @@ static uint64_t end_of_pause(const struct breaker *b, uint64_t pause_s)
 	return now(b) + pause_s * 1000000000 + pause_s * noise * 250000;
 }
 
-static void open_for(struct breaker *b, enum kache_health_state state, uint64_t pause_s, const char *text)
+static void open_for(struct breaker *b, enum kache_health_state state, int status, uint64_t pause_s, const char *text)
 {
 	if (b->health->state == KACHE_HEALTH_OK) {
 		b->health->outages++;
 		kache_warn("remote %s: %s; leaving it alone for a while", b->who, text);
 	}
 	b->health->state = state;
+	b->status = status;
 	b->until = end_of_pause(b, pause_s);
 }
 
@@ -116,7 +119,7 @@ static void count(struct breaker *b, const struct pass *p, unsigned weight, uint
 	b->pauses++;
 	if (retry_after_ms / 1000 > pause)
 		pause = retry_after_ms / 1000;
-	open_for(b, KACHE_HEALTH_GIVEN_UP, pause < LONGEST_PAUSE_S ? pause : LONGEST_PAUSE_S, text);
+	open_for(b, KACHE_HEALTH_GIVEN_UP, KB_E_TRANSIENT, pause < LONGEST_PAUSE_S ? pause : LONGEST_PAUSE_S, text);
 }
 
 /* Will the server be ready only when this call's time is over? Then each further call would be in vain as well. */
@@ -125,11 +128,12 @@ static bool too_late(const struct kache_call *call)
 	return kache_now_mono() + (uint64_t)call->kb.retry_after_ms * 1000000 >= call->kb.deadline_ns;
 }
 
-static void stop_writes(struct breaker *b, const char *text)
+static void stop_writes(struct breaker *b, int status, const char *text)
 {
 	if (!b->health->writes_disabled)
 		kache_warn("remote %s: %s; nothing more is sent for a while", b->who, text);
 	b->health->writes_disabled = true;
+	b->write_status = status;
 	b->writes_until = end_of_pause(b, LONGEST_PAUSE_S);
 	snprintf(b->write_error, sizeof b->write_error, "%s", text);
 }
@@ -169,18 +173,18 @@ static void judge(struct breaker *b, const struct pass *p, struct kache_call *ca
 		/* Reads may still be allowed, and it is there to say no. */
 		if (p->write && b->health->state != KACHE_HEALTH_DISABLED) {
 			recovered(b, p);
-			stop_writes(b, text);
+			stop_writes(b, rc, text);
 		} else {
-			open_for(b, KACHE_HEALTH_DISABLED, LONGEST_PAUSE_S, text);
+			open_for(b, KACHE_HEALTH_DISABLED, rc, LONGEST_PAUSE_S, text);
 		}
 		break;
 	case KB_E_NOSPACE:
 		recovered(b, p);
-		stop_writes(b, text);
+		stop_writes(b, rc, text);
 		break;
 	case KB_E_CONFIG:
 	case KB_E_BUG:
-		open_for(b, KACHE_HEALTH_DISABLED, LONGEST_PAUSE_S, text);
+		open_for(b, KACHE_HEALTH_DISABLED, rc, LONGEST_PAUSE_S, text);
 		break;
 	case KB_E_CANCELLED:
 	case KB_E_LOCAL:

@@ -110,6 +110,15 @@ static void breaker_trials(void)
 	give(r, "b", "x", 1, 0);
 	ok(give(r, "c", "x", 1, 0) == KB_E_TRANSIENT && fake.calls == 2, "a full server is tried by one write after the pause");
 	ok(strstr(call.err.text, "scripted no space") != NULL, "and the text is that of the write: %s", call.err.text);
+	health.patient = true;
+	ok(give(r, "c", "x", 1, 0) == KB_E_NOSPACE && fake.calls == 2, "a patient caller is told that waiting is in vain");
+	kache_remote_close(r);
+
+	r = with_breaker(BACKEND(KB_E_CONFIG));
+	ask(r, "k");
+	ok(ask(r, "k") == KB_E_TRANSIENT, "what is disabled is left alone");
+	health.patient = true;
+	ok(ask(r, "k") == KB_E_CONFIG && fake.calls == 1, "and a patient caller is told so");
 	kache_remote_close(r);
 }
 
