@@ -187,10 +187,9 @@ static void add_environment(struct kache_call *c, struct kache_hasher *h)
 /* cargo has a place of its own for these. A user may give a program such a name, too. */
 static bool is_build_script(const struct kache_rust_args *a)
 {
-	const char *base = a->out_dir ? kache_path_base(a->out_dir) : "";
+	const char *dir = a->out_dir ? a->out_dir : "", *base = kache_path_base(dir);
 
-	return kache_starts(a->crate, "build_script_") && a->out_dir && strstr(a->out_dir, "/build/") && strcmp(base, "deps") &&
-	       strcmp(base, "examples");
+	return kache_starts(a->crate, "build_script_") && strstr(dir, "/build/") && strcmp(base, "deps") && strcmp(base, "examples");
 }
 
 const char *kache_call_kind(const struct kache_call *c)

@@ -63,7 +63,7 @@ static enum kache_linking linking(struct publisher *p, uint32_t role)
 {
 	enum kache_link_policy policy = kache_call_link_policy(p->c);
 
-	if ((policy != KACHE_LINK_AUTO && policy != KACHE_LINK_HARDLINK) || !p->c->lang->linking)
+	if (!kache_links(policy) || !p->c->lang->linking)
 		return KACHE_LINKING_NOT;
 	return p->c->lang->linking(p->c, role, &p->old);
 }

@@ -127,24 +127,8 @@ static bool declared_is_old(const char *output)
  * blob instead, if the script is and what that declares. */
 static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output)
 {
-	const enum kache_link_policy policy = kache_call_link_policy(c);
-
-	if ((policy != KACHE_LINK_AUTO && policy != KACHE_LINK_HARDLINK) || !c->profile_dir)
-		return false;
-	return declared_is_old(output) && scripts_are_old(run_dir) && built_at_once(c) &&
+	return kache_links(kache_call_link_policy(c)) && declared_is_old(output) && scripts_are_old(run_dir) &&
 	       !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
-}
-
-static bool run_is_old(const struct kache_call *c)
-{
-	const char *out_dir = getenv("OUT_DIR");
-	KACHE_AUTO_FREE char *dir = NULL, *output = NULL;
-
-	if (!out_dir)
-		return true;
-	dir = kache_path_dir(out_dir);
-	output = kache_path_join(dir, "output");
-	return !is_young(output) || run_made_old(c, dir, output);
 }
 
 static bool extern_is_old(const char *path)
@@ -171,8 +155,16 @@ static bool extern_is_old(const char *path)
  * changes, nor in a directory that cargo has just begun to fill. */
 bool kache_rust_may_be_old(const struct kache_call *c)
 {
+	const char *out_dir = getenv("OUT_DIR");
+	KACHE_AUTO_FREE char *run_dir = out_dir ? kache_path_dir(out_dir) : NULL;
+	KACHE_AUTO_FREE char *output = run_dir ? kache_path_join(run_dir, "output") : NULL;
+	bool young_run;
+
 	for (size_t i = 0; i < c->args.n_externs; i++)
 		if (!extern_is_old(c->args.externs[i].path))
 			return false;
-	return (c->lasting || (c->profile_dir && built_at_once(c))) && run_is_old(c);
+	young_run = output && is_young(output);
+	if (c->lasting && !young_run)
+		return true;
+	return c->profile_dir && built_at_once(c) && (!young_run || run_made_old(c, run_dir, output));
 }

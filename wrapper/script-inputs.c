@@ -8,6 +8,7 @@
 #include "wrapper/elf.h"
 #include "wrapper/inputs.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -330,18 +331,13 @@ static int add_declared_path(struct run *r, const char *value)
 	return S_ISDIR(st.mode) ? add_declared_tree(r, path, 0) : kache_collect_file(r->k, path, false);
 }
 
-static bool blank(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
 char *kache_script_told(const char *line, size_t len, const char *key)
 {
 	static const char *const prefixes[] = { "cargo::", "cargo:" };
 
-	while (len && blank(line[len - 1]))
+	while (len && isspace((unsigned char)line[len - 1]))
 		len--;
-	while (len && blank(line[0])) {
+	while (len && isspace((unsigned char)line[0])) {
 		line++;
 		len--;
 	}

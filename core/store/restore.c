@@ -127,7 +127,7 @@ static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_li
 		return KACHE_E_UNSUPPORTED;
 	if (r->output->role == KACHE_ROLE_DEPINFO)
 		return prepare_text(r);
-	if (r->linking != KACHE_LINKING_NOT && (policy == KACHE_LINK_AUTO || policy == KACHE_LINK_HARDLINK)) {
+	if (r->linking != KACHE_LINKING_NOT && kache_links(policy)) {
 		rc = prepare_link(s, r);
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;

@@ -9,6 +9,11 @@
 
 enum kache_link_policy { KACHE_LINK_AUTO, KACHE_LINK_REFLINK, KACHE_LINK_HARDLINK, KACHE_LINK_COPY };
 
+static inline bool kache_links(enum kache_link_policy policy)
+{
+	return policy == KACHE_LINK_AUTO || policy == KACHE_LINK_HARDLINK;
+}
+
 struct kache_restore {			/* one output to be put in place */
 	const struct kache_output *output;
 	const char *path;		/* where, absolute or relative to the cwd */
