@@ -123,11 +123,28 @@ static bool declared_is_old(const char *output)
 	return true;
 }
 
+/* Two cargos may be started before there is a target directory; the one that comes second finds it new, and what the first built. */
+static bool built_before(const struct kache_call *c)
+{
+	KACHE_AUTO_FREE char *path = kache_rust_depinfo(c);
+	struct kache_stat st;
+
+	return !kache_stat(path, false, &st);
+}
+
+/* Likewise a run: cargo makes the file once and writes to it each time. Two runs are further apart than that. */
+static bool run_before(const char *output)
+{
+	struct kache_stat st;
+
+	return kache_stat(output, false, &st) || st.mtime - st.btime > 50000000;
+}
+
 /* A run is as young as the build, and whatever comes after it had to be. Where cargo builds everything anew it may be as old as a
  * blob instead, if the script is and what that declares. */
 static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output)
 {
-	return kache_links(kache_call_link_policy(c)) && declared_is_old(output) && scripts_are_old(run_dir) &&
+	return kache_links(kache_call_link_policy(c)) && !run_before(output) && declared_is_old(output) && scripts_are_old(run_dir) &&
 	       !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
 }
 
@@ -166,5 +183,5 @@ bool kache_rust_may_be_old(const struct kache_call *c)
 	young_run = output && is_young(output);
 	if (c->lasting && !young_run)
 		return true;
-	return c->profile_dir && built_at_once(c) && (!young_run || run_made_old(c, run_dir, output));
+	return c->profile_dir && !built_before(c) && built_at_once(c) && (!young_run || run_made_old(c, run_dir, output));
 }

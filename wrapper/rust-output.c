@@ -86,6 +86,13 @@ void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run,
 		names_from_rules(c, names);
 }
 
+char *kache_rust_depinfo(const struct kache_call *c)
+{
+	const struct kache_rust_args *a = &c->args;
+
+	return kache_asprintf("%s/%s%s.d", a->out_dir, a->crate, a->extra_filename ? a->extra_filename : "");
+}
+
 char *kache_rust_place(const struct kache_call *c, const char *name)
 {
 	return kache_path_join(c->args.out_dir, name);

@@ -119,8 +119,7 @@ static bool being_edited(struct kache_call *c)
 		return true;
 	if (!kache_manifest_get(c->store, &c->invocation, &m)) {
 		/* Only this target directory's own history tells of editing: its last output is still there. */
-		KACHE_AUTO_FREE char *last = kache_asprintf("%s/%s%s.d", c->args.out_dir, c->args.crate,
-							    c->args.extra_filename ? c->args.extra_filename : "");
+		KACHE_AUTO_FREE char *last = kache_rust_depinfo(c);
 
 		edited = m.n_sets > 0 && !stat(last, &st);
 		kache_manifest_release(&m);
@@ -155,7 +154,7 @@ static int command(struct kache_call *c, struct kache_run *run, struct kache_str
 	if (a->class == KACHE_RUST_COMPILE && !a->to_stdout) {
 		run->own_depinfo = !(a->emit & KACHE_EMIT_DEPINFO);
 		run->depinfo = run->own_depinfo ? kache_store_temp(c->store)
-			: kache_asprintf("%s/%s%s.d", a->out_dir, a->crate, a->extra_filename ? a->extra_filename : "");
+			: kache_rust_depinfo(c);
 	}
 	kache_strs_add(argv, c->compiler.program);
 	if (c->compiler.inner)

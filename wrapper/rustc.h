@@ -14,6 +14,8 @@ bool kache_is_rustc(const char *program);
 
 /* wrapper/rust-output.c, wrapper/rust-inputs.c and wrapper/rust-age.c */
 void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
+/* Where rustc writes the unit's dep-info, fresh memory; for calls with --out-dir. */
+char *kache_rust_depinfo(const struct kache_call *c);
 char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);

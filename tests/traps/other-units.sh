@@ -60,6 +60,26 @@ project called registry/src/leaf "" 'leaf::f()'
 called_is() { echo "pub fn f() -> u32 { $1 }" > "$W/registry/src/leaf/src/lib.rs"; }
 steps "a library below registry/src" called_is
 
+# Two cargos, both started before there is a target directory: what the later one finds is not its own.
+project waits leaf "" 'leaf::f()'
+cat > "$T/wrapper" <<-'EOF'
+	#!/bin/sh
+	case " $* " in *" -vV "*) touch "$T/asked"; while ! test -e "$T/go"; do sleep 0.05; done ;; esac
+	exec "$KACHE" "$@"
+EOF
+chmod +x "$T/wrapper"
+source_is 1; says "a cargo that waits: one state" "1 1"
+rm -rf "$T"/*/target	# a library that is elsewhere, too, would be a copy
+(cd "$W" && T=$T KACHE=$KACHE RUSTC_WRAPPER=$T/wrapper cargo build -p one) > "$T/waits.log" 2>&1 &
+waiting=$!
+until test -e "$T/asked"; do sleep 0.05; done
+source_is 2; says "a cargo that waits: another" "2 2"
+source_is 1; touch "$T/go"
+wait $waiting
+ok $? "a cargo that waits: builds a part of it"
+like "$(events)" '^hit .*leaf' "a cargo that waits: and has it from the store"
+says "a cargo that waits: and then for all" "1 1"
+
 project macro mac "" 'mac::m!()'
 macro_is() { printf 'use proc_macro::TokenStream;\n#[proc_macro]\npub fn m(_: TokenStream) -> TokenStream { "%su8".parse().unwrap() }\n' "$1" \
 	> "$W/mac/src/lib.rs"; }
