@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "wrapper/collect.h"
 #include "wrapper/inputs.h"
+#include "wrapper/memo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -328,17 +329,11 @@ static int check_writes(struct kache_collector *k)
 	return KACHE_OK;
 }
 
-/* By these gcc and clang append to a file that others write as well, wherever it lies, or say how long they took. */
 static int check_variables(struct kache_collector *k)
 {
-	static const char *const names[] = {
-		"DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS", "CC_LOG_DIAGNOSTICS",
-		"CC_PRINT_PROC_STAT", "CC_PRINT_INTERNAL_STAT",
-	};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (*kache_env(names[i]) && kache_strs_find(&k->run->seen.env, names[i]))
-			return kache_collect_refuse(k, "side-output", names[i]);
+	for (const char *const *name = kache_memo_silenced; *name; name++)
+		if (*kache_env(*name) && kache_strs_find(&k->run->seen.env, *name))
+			return kache_collect_refuse(k, "side-output", *name);
 	return KACHE_OK;
 }
 

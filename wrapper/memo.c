@@ -105,6 +105,11 @@ bool kache_memo_read(const char *path, struct kache_memo *m)
 	return false;
 }
 
+const char *const kache_memo_silenced[] = {
+	"DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES", "CC_PRINT_OPTIONS", "CC_PRINT_HEADERS", "CC_LOG_DIAGNOSTICS",
+	"CC_PRINT_PROC_STAT", "CC_PRINT_INTERNAL_STAT", NULL
+};
+
 static int output_of(const char *const *argv, bool list_libraries, struct kache_buf *out)
 {
 	int p[2], status = -1;
@@ -122,6 +127,10 @@ static int output_of(const char *const *argv, bool list_libraries, struct kache_
 		dup2(null, STDIN_FILENO);
 		dup2(p[1], STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
+		/* A question must leave nothing where the user's compiles write, and its answer be the same for everyone. */
+		for (const char *const *name = kache_memo_silenced; *name; name++)
+			unsetenv(*name);
+		setenv("LC_ALL", "C", 1);
 		if (list_libraries)
 			setenv("LD_TRACE_LOADED_OBJECTS", "1", 1);
 		execv(argv[0], (char *const *)(uintptr_t)argv);	/* execv changes nothing of it */

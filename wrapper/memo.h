@@ -26,7 +26,9 @@ int kache_memo_content(struct kache_store *s, struct kache_hasher *h, const char
 /* Hashes files on all processors, for kache_memo_content to find them known. A toolchain has half a gigabyte, for which the first
  * compile with a new store waits. */
 void kache_memo_ahead(struct kache_store *s, const struct kache_strs *paths);
-/* Standard output of a short run of the compiler, NUL-terminated. 0, or KACHE_E_* where it fails. */
+/* Variables by which gcc and clang append to a file that others write as well, wherever it lies, or say how long they took. */
+extern const char *const kache_memo_silenced[];
+/* Standard output of a short run of the compiler without those, in the C locale, NUL-terminated. 0, or KACHE_E_* where it fails. */
 int kache_memo_ask(const char *const *argv, struct kache_buf *out);
 /* The shared libraries that the dynamic linker loads for a program (ldd's way); none for a static one. */
 void kache_memo_libraries(const char *program, struct kache_strs *out);

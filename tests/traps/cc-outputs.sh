@@ -124,6 +124,9 @@ variables() {
 	cc_is "uncached side-output" "DEPENDENCIES_OUTPUT, again" -c x.c
 	cc_plain="env SUNPRO_DEPENDENCIES=deps $cc" cc_kache="env SUNPRO_DEPENDENCIES=deps $KACHE $cc"
 	cc_is "uncached side-output" "SUNPRO_DEPENDENCIES" -c x.c
+	# Who the compiler is has to be asked for with a new store.
+	cc_plain="env SUNPRO_DEPENDENCIES=deps $cc" cc_kache="env SUNPRO_DEPENDENCIES=deps KACHE_CACHE_DIR=$T/new $KACHE $cc"
+	cc_is any "what is asked before leaves nothing there" -MD -MF list -c x.c
 	cc_plain='' cc_kache=''
 }
 
