@@ -201,16 +201,19 @@ static int add_absent(struct kache_collector *k)
 	return KACHE_OK;
 }
 
-/* Whether a file below this directory is an input: it could not be there without the directory. */
-static bool holds_input(const struct kache_collector *k, const char *dir)
+/* Directories that were looked at: of two on the path that are the same by a link, compilers leave one out. And those that names
+ * climb out of. */
+static int add_directories(struct kache_collector *k)
 {
-	const struct kache_strs *reads = &k->run->seen.reads;
-	KACHE_AUTO_FREE char *prefix = kache_path_join(dir, "");
+	const struct kache_observed *seen = &k->run->seen;
+	const struct kache_strs *const lists[] = { &seen->present, &seen->climbs };
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
 
-	for (size_t i = kache_strs_from(reads, prefix); i < reads->n && kache_starts(reads->v[i], prefix); i++)
-		if (!no_input(k, KACHE_INPUT_FILE, reads->v[i]) || kache_strs_has(&k->c->compiler.files, reads->v[i]))
-			return true;
-	return false;
+	for (size_t n = 0; n < 2; n++)
+		for (size_t i = 0; i < lists[n]->n; i++)
+			if (!no_input(k, KACHE_INPUT_REAL, lists[n]->v[i]) && kache_collect_real(k, lists[n]->v[i], &known))
+				return KACHE_E_INVALID;
+	return KACHE_OK;
 }
 
 static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)
@@ -218,11 +221,12 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 	for (size_t i = 0; i < paths->n; i++) {
 		KACHE_AUTO_FREE char *name = NULL;
 		const char *path = paths->v[i];
+		struct kache_stat st;
 
 		if (no_input(k, kind, path) || kache_strs_find(&k->run->seen.reads, path))
 			continue;
-		if (kind == KACHE_INPUT_PRESENT && holds_input(k, path))
-			continue;
+		if (kind == KACHE_INPUT_PRESENT && !kache_stat(path, true, &st) && S_ISDIR(st.mode))
+			continue;	/* add_directories() */
 		/* A link that is a base directory's name is not the directory that the token leads to. */
 		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
 										: kache_tokens_path(&k->c->tokens, path);
@@ -375,9 +379,9 @@ int kache_cc_collect(struct kache_collector *k)
 		return kache_collect_refuse(k, "time-macro", NULL);
 	if (check_variables(k) || check_added(k) || check_writes(k) || check_others(k))
 		return KACHE_E_INVALID;
-	if (add_reads(k, &seen->reads) || add_precompiled(k) || add_absent(k) || add_programs(k) ||
+	if (add_reads(k, &seen->reads) || add_directories(k) || add_precompiled(k) || add_absent(k) || add_programs(k) ||
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;
-	return add_environment(k) ? KACHE_E_INVALID : kache_cc_collect_places(k);
+	return add_environment(k) || kache_cc_collect_same(k) ? KACHE_E_INVALID : kache_cc_collect_places(k);
 }

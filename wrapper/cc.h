@@ -46,6 +46,8 @@ char *kache_cc_key_value(const struct kache_call *c, const struct kache_cc_part 
 bool kache_cc_is_base(const struct kache_call *c, const char *path);
 /* What tells the compiler to write other names. */
 void kache_cc_base_args(const struct kache_call *c, struct kache_strs *argv);
+/* wrapper/cc-same.c, after the files: of those with the same content, which are the same. */
+int kache_cc_collect_same(struct kache_collector *k);
 /* After all other inputs: where the result is for this place only, that is one, too. */
 int kache_cc_collect_places(struct kache_collector *k);
 /* The same for another kind of driver, which has the compiler `host` behind it: look asks them both. */

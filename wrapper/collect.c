@@ -193,6 +193,19 @@ int kache_collect_way(struct kache_collector *k, const char *path, struct kache_
 	return check_step(k, path);
 }
 
+int kache_collect_real(struct kache_collector *k, const char *path, struct kache_strs *known)
+{
+	KACHE_AUTO_FREE char *name = kache_tokens_path(&k->c->tokens, path);
+	struct kache_hash h;
+
+	if (kache_input_now(k->c, KACHE_INPUT_REAL, name, &h))
+		return KACHE_OK;
+	if (kache_collect_way(k, path, known))
+		return KACHE_E_INVALID;
+	kache_collect_put(k, KACHE_INPUT_REAL, name, &h);
+	return KACHE_OK;
+}
+
 /* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */
 static char *topmost_missing(const char *path)
 {

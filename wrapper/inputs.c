@@ -127,6 +127,34 @@ static int place_now(const char *path, struct kache_hash *out)
 	return KACHE_OK;
 }
 
+/* The text of where a directory is, with the token that its name has, also where links lead to what that stands for. */
+static char *real_name(struct kache_call *c, const char *name, const char *real)
+{
+	size_t len = name[0] == '{' ? strcspn(name, "}") + 1 : 0;
+	KACHE_AUTO_FREE char *token = kache_strndup(name, len);
+	KACHE_AUTO_FREE char *dir = len ? kache_tokens_expand(&c->tokens, token) : NULL;
+	KACHE_AUTO_FREE char *top = dir ? kache_path_real(dir) : NULL;
+	const char *rest;
+
+	if (top && kache_path_below(real, top, &rest))
+		return kache_concat(token, *rest ? "/" : "", rest, NULL);
+	return kache_tokens_path(&c->tokens, real);
+}
+
+/* A compiler drops one of two directories on its path that are the same, and "a/.." is wherever b is that a leads to. */
+static int real_now(struct kache_call *c, const char *name, const char *path, struct kache_hash *out)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(path);
+	KACHE_AUTO_FREE char *text = NULL;
+	struct stat st;
+
+	if (!real || stat(real, &st) || !S_ISDIR(st.st_mode))
+		return KACHE_E_NOENT;
+	text = real_name(c, name, real);
+	kache_hash_bytes(text, strlen(text), out);
+	return KACHE_OK;
+}
+
 static int time_now(const char *path, struct kache_hash *out)
 {
 	struct stat st;
@@ -139,7 +167,36 @@ static int time_now(const char *path, struct kache_hash *out)
 	return KACHE_OK;
 }
 
-static int path_now(struct kache_call *c, uint32_t kind, const char *path, struct kache_hash *out)
+/* For each file the first of them that it is, or is as old as. */
+static int same_now(struct kache_call *c, const char *names, bool by_time, struct kache_hash *out)
+{
+	struct { uint64_t dev, ino; int64_t second; } seen[256];
+	unsigned char first[256];
+	size_t n = 0;
+
+	for (const char *at = names; at; at = at ? at + 2 : NULL) {
+		const char *end = strstr(at, "//");
+		KACHE_AUTO_FREE char *name = kache_strndup(at, end ? (size_t)(end - at) : strlen(at));
+		KACHE_AUTO_FREE char *path = kache_tokens_expand(&c->tokens, name);
+		struct stat st;
+
+		if (!path || n == sizeof first || stat(path, &st))
+			return KACHE_E_NOENT;
+		seen[n].dev = st.st_dev;
+		seen[n].ino = st.st_ino;
+		seen[n].second = st.st_mtime;
+		for (first[n] = 0; first[n] < n; first[n]++)
+			if (by_time ? seen[n].second == seen[first[n]].second
+				    : seen[n].dev == seen[first[n]].dev && seen[n].ino == seen[first[n]].ino)
+				break;
+		n++;
+		at = end;
+	}
+	kache_hash_bytes(first, n, out);
+	return KACHE_OK;
+}
+
+static int path_now(struct kache_call *c, uint32_t kind, const char *name, const char *path, struct kache_hash *out)
 {
 	struct stat st;
 
@@ -156,6 +213,8 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *path, struc
 		return link_now(c, path, out);
 	case KACHE_INPUT_PLACE:
 		return place_now(path, out);
+	case KACHE_INPUT_REAL:
+		return real_now(c, name, path, out);
 	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing */
 		zero(out);
 		if (!stat(path, &st))
@@ -192,9 +251,12 @@ int kache_input_now(struct kache_call *c, uint32_t kind, const char *name, struc
 		return KACHE_OK;
 	case KACHE_INPUT_PROGRAM:
 		return program_now(c, name, out);
+	case KACHE_INPUT_SAME_FILE:
+	case KACHE_INPUT_SAME_TIME:
+		return same_now(c, name, kind == KACHE_INPUT_SAME_TIME, out);
 	default:
 		path = kache_tokens_expand(&c->tokens, name);
-		return path ? path_now(c, kind, path, out) : KACHE_E_NOENT;
+		return path ? path_now(c, kind, name, path, out) : KACHE_E_NOENT;
 	}
 }
 
@@ -268,7 +330,8 @@ static bool disputed(const struct known *k, uint32_t kind)
 static bool unstamped(const struct known *k, uint32_t kind)
 {
 	(void)k;
-	return kind != KACHE_INPUT_FILE && kind != KACHE_INPUT_ABSENT;
+	return kind != KACHE_INPUT_FILE && kind != KACHE_INPUT_ABSENT && kind != KACHE_INPUT_REAL &&
+	       kind != KACHE_INPUT_SAME_FILE && kind != KACHE_INPUT_SAME_TIME;
 }
 
 /* The same with all that saves looking. */

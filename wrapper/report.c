@@ -65,7 +65,8 @@ static char type_of(uint32_t kind)
 	case KACHE_INPUT_FILE: return 'R';
 	case KACHE_INPUT_ABSENT: return 'A';
 	case KACHE_INPUT_LIST: return 'L';
-	case KACHE_INPUT_PRESENT: return 'P';
+	case KACHE_INPUT_PRESENT:
+	case KACHE_INPUT_REAL: return 'P';
 	case KACHE_INPUT_LINK: return 'S';
 	default: return '!';
 	}

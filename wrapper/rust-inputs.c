@@ -334,6 +334,21 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 	return KACHE_OK;
 }
 
+/* "a/../b.rs", and what the linker is told, leads elsewhere once a is a link. */
+static int add_climbs(struct rust_inputs *r, const struct kache_strs *climbs)
+{
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+
+	for (size_t i = 0; i < climbs->n; i++) {
+		const char *path = climbs->v[i];
+
+		if (!kache_collect_no_input(r->k, path) && !in_sysroot(r, path) && !kache_call_immutable(path) && !in_out_dir(r, path) &&
+		    kache_collect_real(r->k, path, &known))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
 static bool reported(const struct rust_inputs *r, const char *name)
 {
 	size_t len = strlen(name);
@@ -395,7 +410,8 @@ static int from_observer(struct rust_inputs *r)
 {
 	const struct kache_observed *seen = &r->k->run->seen;
 
-	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) || add_programs(r))
+	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) || add_climbs(r, &seen->climbs) ||
+	    add_programs(r))
 		return KACHE_E_INVALID;
 	add_seen_paths(r, &seen->present, KACHE_INPUT_PRESENT);
 	add_seen_paths(r, &seen->links, KACHE_INPUT_LINK);
@@ -432,13 +448,25 @@ static int add_source_tree(struct rust_inputs *r)
 /* Without the observer only what dep-info tells for certain is cached. */
 static int from_rules(struct rust_inputs *r)
 {
+	KACHE_AUTO_STRS struct kache_strs climbs = { NULL, 0, 0 };
+
 	if (r->linked)
 		return kache_collect_refuse(r->k, "unobserved-link", NULL);
 	if (r->k->c->args.native_libs)
 		return kache_collect_refuse(r->k, "unobserved-native-library", NULL);
 	if (r->k->c->args.n_externs)
 		return kache_collect_refuse(r->k, "unobserved-dependencies", NULL);
-	return add_source_tree(r);
+	for (size_t i = 0; i < r->deps.files.n; i++) {
+		KACHE_AUTO_FREE char *path = kache_path_join(r->k->c->cwd, r->deps.files.v[i]);
+		char *end = path;
+
+		for (char *p = strstr(path, "/../"); p; p = strstr(p + 1, "/../"))
+			end = p + 3;
+		*end = '\0';
+		if (*path)
+			kache_strs_add(&climbs, path);
+	}
+	return add_climbs(r, &climbs) ? KACHE_E_INVALID : add_source_tree(r);
 }
 
 int kache_rust_collect(struct kache_collector *k)

@@ -250,6 +250,19 @@ static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind
 	return KACHE_OK;
 }
 
+static int add_climbs(struct run *r)
+{
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+
+	for (size_t i = 0; i < r->seen->climbs.n; i++) {
+		const char *path = r->seen->climbs.v[i];
+
+		if (!own(r, path) && !kernel_noise(path) && kache_collect_real(r->k, path, &known))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
 static int add_programs(struct run *r)
 {
 	for (size_t i = 0; i < r->seen->searched.n; i++)
@@ -388,7 +401,7 @@ int kache_script_collect(struct kache_collector *k)
 	if (check_run(&r) || check_writes(&r) || add_outputs(&r, k->c->script.out_dir, "", 0))
 		return KACHE_E_INVALID;
 	check_streams(&r);
-	if (add_reads(&r, &r.seen->reads) || add_absent(&r) || add_programs(&r) ||
+	if (add_reads(&r, &r.seen->reads) || add_absent(&r) || add_climbs(&r) || add_programs(&r) ||
 	    add_seen(&r, &r.seen->present, KACHE_INPUT_PRESENT) || add_seen(&r, &r.seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(&r, &r.seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;

@@ -20,12 +20,15 @@ static const int64_t calm = INT64_C(5) * 1000000000;
 enum { MANY = 100 };
 enum { DIRS = 64, STATE = 16 << 10 };
 
-/* A directory below which something is not. */
+/* A directory that is searched, or below which something is not. */
 struct dir {
 	const char *path;	/* the beginning of a place below it */
 	size_t len;
+	struct kache_stat st;
+	bool there;		/* st is of it */
 	bool gone;		/* it is not there itself, and so nothing below it */
-	bool stands;		/* its stamp stands for all of it */
+	bool asked;		/* whether its stamp stands for all of it: */
+	bool stands;
 };
 
 struct reader {
@@ -113,12 +116,10 @@ static bool note_file(struct reader *r, size_t index, const char *path)
 	return true;
 }
 
-/* The directory of a place where nothing is, looked at once; its stamp is noted where that stands for all of it. NULL where it
- * takes a look at the place. */
-static const struct dir *dir_of(struct reader *r, size_t index, const char *path, size_t len)
+/* A directory, looked at once. NULL where there is no room for it. */
+static struct dir *dir_of(struct reader *r, const char *path, size_t len)
 {
 	KACHE_AUTO_FREE char *dir = NULL;
-	struct kache_stat st;
 	struct dir *d;
 
 	for (size_t k = 0; k < r->n; k++) {
@@ -134,28 +135,56 @@ static const struct dir *dir_of(struct reader *r, size_t index, const char *path
 	r->last = r->n++;
 	d = &r->dirs[r->last];
 	*d = (struct dir){ .path = path, .len = len };
-	if (kache_stat(dir, true, &st)) {
-		d->gone = errno == ENOENT || errno == ENOTDIR;
-	} else if (S_ISDIR(st.mode) && keeps_times(r, dir, st.dev) &&
-		   r->now - (st.mtime > st.ctime ? st.mtime : st.ctime) > calm) {
-		d->stands = true;
-		note(r, index, &st);
-	}
+	d->there = !kache_stat(dir, true, &d->st);
+	d->gone = !d->there && (errno == ENOENT || errno == ENOTDIR);
 	return d;
+}
+
+/* Whether its stamp stands for all that is not in it; it is noted then. */
+static bool stands(struct reader *r, size_t index, struct dir *d)
+{
+	const struct kache_stat *st = &d->st;
+
+	if (!d->asked && d->there && S_ISDIR(st->mode) && r->now - (st->mtime > st->ctime ? st->mtime : st->ctime) > calm) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(d->path, d->len);
+
+		d->stands = keeps_times(r, dir, st->dev);
+		if (d->stands)
+			note(r, index, st);
+	}
+	d->asked = true;
+	return d->stands;
+}
+
+/* Where a directory is does not depend on what comes and goes in it. */
+static bool note_real(struct reader *r, size_t index, const char *path)
+{
+	struct dir *d = dir_of(r, path, strlen(path));
+	struct kache_stat st;
+
+	if (!d && kache_stat(path, true, &st))
+		return false;
+	if (d && !d->there)
+		return false;
+	if (d)
+		st = d->st;
+	st = (struct kache_stat){ .dev = st.dev, .ino = st.ino, .mode = st.mode, .btime = st.btime };
+	note(r, index, &st);
+	return S_ISDIR(st.mode);
 }
 
 /* A link to nowhere is as good as nothing, but what it leads to may appear without the directory being told. */
 static bool note_absent(struct reader *r, size_t index, const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	const struct dir *d = NULL;
+	struct dir *d = NULL;
 	struct stat st;
 
 	if (slash && slash[1] && strcmp(slash, "/..") && strcmp(slash, "/."))
-		d = dir_of(r, index, path, (size_t)(slash - path));
+		d = dir_of(r, path, (size_t)(slash - path));
 	if (d && d->gone)
 		return true;
-	if (!d || !d->stands)
+	if (!d || !stands(r, index, d))
 		return stat(path, &st) != 0;
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
@@ -181,14 +210,15 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 		const char *name = m->names[in->name];
 		char *path = NULL;
 
-		if (in->kind != KACHE_INPUT_FILE && in->kind != KACHE_INPUT_ABSENT)
+		if (in->kind != KACHE_INPUT_FILE && in->kind != KACHE_INPUT_ABSENT && in->kind != KACHE_INPUT_REAL)
 			continue;
 		if (name[0] == '{') {
 			name = path = kache_tokens_expand(&c->tokens, name);
 			if (path)
 				kache_strs_take(&r.paths, path);
 		}
-		out->told = name && (in->kind == KACHE_INPUT_FILE ? note_file(&r, i, name) : note_absent(&r, i, name));
+		out->told = name && (in->kind == KACHE_INPUT_FILE ? note_file(&r, i, name)
+				     : in->kind == KACHE_INPUT_REAL ? note_real(&r, i, name) : note_absent(&r, i, name));
 	}
 	close_dir(&r);
 	flush(&r);

@@ -79,7 +79,7 @@ static void read_set(struct kache_reader *r, struct kache_input_set *s, size_t n
 		in->kind = kache_read_u8(r);
 		in->name = kache_read_u32(r);
 		kache_codec_hash(r, &in->hash);
-		r->bad |= in->name >= n_names || !in->kind || in->kind > KACHE_INPUT_ENVIRON_TOKEN;
+		r->bad |= in->name >= n_names || !in->kind || in->kind > KACHE_INPUT_LAST;
 	}
 }
 
@@ -225,7 +225,7 @@ const char *kache_input_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
 		"?", "file", "absent", "listing", "variable", "variable", "present", "environment", "program",
-		"link", "place", "time", "order", "environment"
+		"link", "place", "time", "order", "environment", "directory", "same", "same"
 	};
 
 	return names[kind < sizeof names / sizeof *names ? kind : 0];

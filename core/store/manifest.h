@@ -23,7 +23,12 @@ enum kache_input_kind {
 	KACHE_INPUT_PLACE = 10,		/* name: a token; hash: of the directory that it stands for, by name */
 	KACHE_INPUT_TIME = 11,		/* name: token path of a file; hash: of the second that it was last changed in */
 	KACHE_INPUT_ORDER = 12,		/* name: token path of a directory; hash: of its names as they come */
-	KACHE_INPUT_ENVIRON_TOKEN = 13	/* as ENVIRON, of the values with paths as tokens */
+	KACHE_INPUT_ENVIRON_TOKEN = 13,	/* as ENVIRON, of the values with paths as tokens */
+	KACHE_INPUT_REAL = 14,		/* name: token path of a directory, may end in ".."; hash: of where it is without links */
+	/* name: token paths of files with the same content, "//" between; hash: which of them are one file, or of one second */
+	KACHE_INPUT_SAME_FILE = 15,
+	KACHE_INPUT_SAME_TIME = 16,
+	KACHE_INPUT_LAST = KACHE_INPUT_SAME_TIME
 };
 
 struct kache_input {

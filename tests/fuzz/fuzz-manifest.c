@@ -18,7 +18,7 @@ static void check_names(const struct kache_manifest *m)
 			const struct kache_input *in = &m->sets[i].inputs[k];
 
 			FUZZ_CHECK(in->name < m->n_names);
-			FUZZ_CHECK(in->kind >= KACHE_INPUT_FILE && in->kind <= KACHE_INPUT_ENVIRON_TOKEN);
+			FUZZ_CHECK(in->kind >= KACHE_INPUT_FILE && in->kind <= KACHE_INPUT_LAST);
 			FUZZ_CHECK(strcmp(kache_input_kind_name(in->kind), "?"));
 		}
 }

@@ -216,5 +216,76 @@ gone() {
 	cc_is "passthrough source-not-a-file" "the source is gone" -c x.c
 }
 
-cc_each edited quick appears late_directory has_include order symlinks includes counter absolute meanwhile gone
+# "sub/.." is where that lies which sub leads to.
+climbs() {
+	cc_begin climbs
+	mkdir -p a/deep a/inc b/deep b/inc
+	mv h.h a/inc
+	echo '#define H 2' > b/inc/h.h
+	ln -s a/deep sub
+	cc_twice "through a link and up again" -Isub/../inc -c x.c
+	ln -sfn b/deep sub
+	cc_is miss "the link leads elsewhere" -Isub/../inc -c x.c
+	ln -sfn a/deep sub
+	cc_is hit "and back" -Isub/../inc -c x.c
+	rm sub
+	mkdir sub inc
+	echo '#define H 3' > inc/h.h
+	cc_is miss "a directory in the link's place" -Isub/../inc -c x.c
+	mv sub kept
+	ln -s b/deep sub
+	cc_is hit "a link in the directory's place" -Isub/../inc -c x.c
+}
+
+# Of two directories that are one, only the first is searched.
+same_directory() {
+	cc_begin same_directory
+	mkdir two last
+	mv h.h last
+	ln -s two one
+	cc_twice "a link to a directory of the path" -Itwo -Ione -Ilast -c x.c
+	rm one
+	mkdir one
+	echo '#define H 4' > one/h.h
+	cc_is miss "a directory of its own, with a header" -Itwo -Ione -Ilast -c x.c
+	mv one kept
+	ln -s two one
+	cc_is hit "the link again" -Itwo -Ione -Ilast -c x.c
+	# A directory of the system stays in its place, whatever else names it.
+	rm one
+	mkdir one other
+	cp last/h.h one
+	echo '#define H 5' > other/h.h
+	cc_twice "found in the first directory" -Ione -Iother -isystem last -c x.c
+	mv one kept2
+	ln -s last one
+	cc_is miss "which is one of the system's now" -Ione -Iother -isystem last -c x.c
+}
+
+# Of two headers with the same content and #pragma once clang takes the second where it is another file, gcc where it has another time.
+copies() {
+	cc_begin copies
+	mkdir one two
+	printf '#pragma once\nstatic int once = 1;\n' > one/h.h
+	touch -d 2020-01-01 one/h.h
+	printf '#include "one/h.h"\n#include "two/h.h"\n' > x.c
+	for copies_how in 'ln -s ../one/h.h' 'ln one/h.h'; do
+		$copies_how two/h.h
+		cc_twice "taken once, $copies_how" -c x.c
+		rm two/h.h
+		cp one/h.h two/h.h
+		cc_is failed "a copy with another time" -c x.c
+		rm two/h.h
+		cp -p one/h.h two/h.h
+		cc_is any "a copy with the same time" -c x.c
+		rm two/h.h
+		$copies_how two/h.h
+		cc_is hit "one of them again" -c x.c
+		rm two/h.h one/h.h
+		printf '#pragma once\nstatic int once = 2;\n' > one/h.h
+		touch -d 2020-01-01 one/h.h
+	done
+}
+
+cc_each copies edited quick appears late_directory has_include order symlinks climbs same_directory includes counter absolute meanwhile gone
 finish

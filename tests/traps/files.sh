@@ -67,6 +67,18 @@ trap_is miss paths "a file that became a link to another one"
 echo 'pub fn v() -> u32 { 3 }' > "$W/other.rs"
 trap_is miss paths "what the link leads to"
 
+trap_begin climbs
+printf '#[path = "../sub/../inc/m.rs"] mod m;\nfn main() { println!("{}", m::v()); }\n' > "$W/src/main.rs"
+mkdir -p "$W/a/deep" "$W/a/inc" "$W/b/deep" "$W/b/inc"
+echo 'pub fn v() -> u32 { 1 }' > "$W/a/inc/m.rs"
+echo 'pub fn v() -> u32 { 2 }' > "$W/b/inc/m.rs"
+ln -s a/deep "$W/sub"
+trap_is any climbs "through a link and up again"
+trap_is any climbs "again"
+ln -sfn b/deep "$W/sub"
+rm -rf "$T"/*.kept	# cargo looks for another file than rustc reads
+trap_is any climbs "the link leads elsewhere"
+
 trap_begin shadow
 printf 'mod foo;\nfn main() { println!("{}", foo::v()); }\n' > "$W/src/main.rs"
 echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"

@@ -22,6 +22,18 @@ trap_is miss reads_file "and has changed"
 rm "$W/tpl.txt"; unseen
 trap_is hit reads_file "and is gone again"
 
+trap_begin reads_above
+mkdir -p "$W/a/deep" "$W/b/deep"
+printf one > "$W/a/tpl.txt"
+printf two > "$W/b/tpl.txt"
+ln -s a/deep "$W/sub"
+macro 'std::fs::read_to_string("sub/../tpl.txt").unwrap()'
+trap_is miss reads_above "through a link and up again"
+unseen
+trap_is hit reads_above "again"
+ln -sfn b/deep "$W/sub"; unseen
+trap_is miss reads_above "the link leads elsewhere"
+
 trap_begin lists_directory
 mkdir "$W/tpl"
 macro 'let mut v: Vec<_> = std::fs::read_dir("tpl").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect(); v.sort(); v.join(",")'
