@@ -63,9 +63,9 @@ void kache_cc_bases(struct kache_call *c)
 	const struct kache_strs *base = kache_conf_list(c->conf, KACHE_CONF_BASE_DIRS);
 	const struct kache_cc_args *a = &c->cc;
 
-	/* What is compressed, packed like a precompiled header, or holds the command line as it was, can't be looked
+	/* What is compressed, mangled, packed like a precompiled header, or holds the command line as it was, can't be looked
 	 * through for a name, and a script that adds arguments would see ours. */
-	if (!kache_conf_bool(c->conf, KACHE_CONF_REMAP) || !c->compiler.maps || a->record || a->compressed ||
+	if (!kache_conf_bool(c->conf, KACHE_CONF_REMAP) || !c->compiler.maps || a->record || a->mangled || a->compressed ||
 	    a->header || a->adds || c->input.data || kache_starts(a->language, "assembler"))
 		return;
 	for (size_t i = 0; i < base->n && i < 8; i++) {

@@ -289,7 +289,9 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 
 	switch ((enum kache_cc_action)f->action) {
 	case KACHE_CC_RECORD:
-		a->record = true;
+	case KACHE_CC_MANGLE:
+		a->record |= f->action == KACHE_CC_RECORD;
+		a->mangled |= f->action == KACHE_CC_MANGLE;
 		/* fall through */
 	case KACHE_CC_PLACE:
 		a->place = true;

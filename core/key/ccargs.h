@@ -19,6 +19,7 @@ enum kache_cc_action {
 	KACHE_CC_NATIVE,	/* asks the processor, where its value is "native" */
 	KACHE_CC_PLACE,		/* the name of the output reaches what is in it, or a file beside it */
 	KACHE_CC_RECORD,	/* likewise, and so does the whole command line */
+	KACHE_CC_MANGLE,	/* likewise, with "#" for "/": "dir/#home#u#x.gcda" */
 	KACHE_CC_COMPRESS,	/* what comes out is not to be read as it is */
 	KACHE_CC_OUTPUT,	/* -o */
 	KACHE_CC_DEPS,		/* -MD, -MMD */
@@ -63,7 +64,7 @@ struct kache_cc_args {
 	bool target_given;	/* -MT or -MQ: the list does not name the output by itself */
 	bool colour_given;
 	bool native_cpu;
-	bool place, record, compressed;	/* see KACHE_CC_PLACE, KACHE_CC_RECORD, KACHE_CC_COMPRESS */
+	bool place, record, mangled, compressed;	/* see KACHE_CC_PLACE, _RECORD, _MANGLE, _COMPRESS */
 	bool adds;		/* see KACHE_CC_ADDS */
 	struct kache_cc_part *parts;	/* of the key, in the order of the command line */
 	size_t n_parts;

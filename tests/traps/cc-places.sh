@@ -213,5 +213,26 @@ build_scripts() {
 	cc_plain=
 }
 
-cc_each names file_names messages held mapped beside apart linked build_scripts
+# gcc puts the way to the object into the name of its profile, with "#" for "/".
+profiles() {
+	cc_unmapped=1
+	checkouts profiles
+	for place in "$A" "$B"; do
+		mkdir "$place/out"
+		go "$place"
+		cc_is any "asks for its profile, $(basename "$place")" -frandom-seed=1 -fprofile-generate=../out -I../include -c ../src/x.c -o x.o
+		cc_is any "has none, $(basename "$place")" -O2 -Wmissing-profile -fprofile-use=../out -I../include -c ../src/x.c -o x.o
+	done
+	cc_unmapped=
+	test $cc = gcc || return 0
+	echo 'int f(void); int main(void) { return f() - 1; }' > "$T/main.c"
+	gcc -fprofile-generate=../out -I../include -c ../src/x.c -o x.o
+	gcc -fprofile-generate "$T/main.c" x.o -o p
+	./p
+	is "$(find ../out -name '*#x.gcda' | wc -l)" 1 "$cc profiles: one was made"
+	rm -f p x.o main.gcda
+	cc_is any "has one" -O2 -Wmissing-profile -fprofile-use=../out -I../include -c ../src/x.c -o x.o
+}
+
+cc_each names profiles file_names messages held mapped beside apart linked build_scripts
 finish
