@@ -224,7 +224,7 @@ struct statx_buf {
 	uint32_t rdev_major, rdev_minor, dev_major, dev_minor;
 	uint64_t spare[14];
 };
-enum { KSTATX_BASIC = 0x7ff, KSTATX_BTIME = 0x800, KAT_EMPTY_PATH = 0x1000 };
+enum { KSTATX_BASIC = 0x7ff, KSTATX_BTIME = 0x800, KAT_EMPTY_PATH = 0x1000, KAT_FORCE_SYNC = 0x2000 };
 
 static int64_t ns(const struct statx_time *t)
 {
@@ -235,7 +235,9 @@ static int do_stat(int fd, const char *path, int flags, struct kache_stat *st)
 {
 	struct statx_buf b;
 
-	if (syscall(SYS_statx, fd, path, flags, KSTATX_BASIC | KSTATX_BTIME, &b))
+	/* A compiler that opens a file sees what another host has just written over NFS, while stat(2) may tell for a minute how it
+	 * was before. Local file systems take no notice of the flag. */
+	if (syscall(SYS_statx, fd, path, flags | KAT_FORCE_SYNC, KSTATX_BASIC | KSTATX_BTIME, &b))
 		return KACHE_E_IO;
 	*st = (struct kache_stat){
 		.dev = (uint64_t)b.dev_major << 32 | b.dev_minor,
