@@ -30,6 +30,7 @@ struct reading {
 	struct kache_strs named, unnamed;	/* x and f */
 	struct kache_strs from, to;		/* what paths up to their last ".." are, see dotdot */
 	struct kache_strs climbs;		/* all of `from` */
+	struct kache_strs vanished;		/* what was on the way to something that was there, and is gone */
 };
 
 static void set_blind(struct kache_observed *o, const char *fmt, const char *what)
@@ -135,8 +136,10 @@ static const char *normal(struct reading *r, const char *path, char type)
 		KACHE_AUTO_FREE char *missing = kache_strdup(known + 1);
 
 		/* Everything before its last component is there, unless it has just gone. */
-		return strcmp(missing, path) ? normal(r, missing, 'P') : own(r, kache_path_absolute("/", path));
+		return strcmp(missing, path) ? normal(r, missing, '-') : own(r, kache_path_absolute("/", path));
 	}
+	if (strchr("ROSPL", type))
+		kache_strs_add(&r->vanished, known + 1);
 	return own(r, kache_path_absolute("/", path));
 }
 
@@ -341,7 +344,16 @@ static bool has_base(const struct kache_strs *paths, const char *name)
 	return false;
 }
 
-static void find_blind_spots(struct kache_observed *o)
+/* Whether the run made it, or a directory that it was in: then it was none that leads elsewhere. */
+static bool made_here(const struct kache_observed *o, const char *path)
+{
+	for (size_t i = 0; i < o->writes.n; i++)
+		if (kache_path_below(path, o->writes.v[i], NULL))
+			return true;
+	return false;
+}
+
+static void find_blind_spots(const struct reading *r, struct kache_observed *o)
 {
 	struct kache_stat *ids = kache_calloc(o->programs.n + 1, sizeof *ids);
 
@@ -356,13 +368,16 @@ static void find_blind_spots(struct kache_observed *o)
 	for (size_t i = 0; i < o->searched.n && !o->blind; i++)
 		if (!has_base(&o->execs, o->searched.v[i]))
 			set_blind(o, "%s was started from an unknown place", o->searched.v[i]);
+	for (size_t i = 0; i < r->vanished.n && !o->blind; i++)
+		if (!made_here(o, r->vanished.v[i]))
+			set_blind(o, "%s is gone", r->vanished.v[i]);
 	free(ids);
 }
 
 static void release_reading(struct reading *r)
 {
 	struct kache_strs *all[] = { &r->owned, &r->started, &r->failed, &r->named, &r->unnamed, &r->from, &r->to,
-				     &r->climbs };
+				     &r->climbs, &r->vanished };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);
@@ -390,7 +405,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 		unique(&out->climbs);
 		take_back(&r.started, &r.failed, &out->execs);
 		take_back(&r.named, &r.unnamed, &out->searched);
-		find_blind_spots(out);
+		find_blind_spots(&r, out);
 	}
 	release_reading(&r);
 	if (err)

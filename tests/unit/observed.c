@@ -92,6 +92,10 @@ static void test_paths(void)
 	is_list(&o.reads, "/ /... /h /a/b /real/c /real/d /twin/k", "'..' by text, but not out of a link");
 	is_list(&o.absent, "/none /real/f /real/gone", "what was missing is the directory before '..'");
 	is_list(&o.climbs, "/.. /none/.. /link/.. /none/.. /real/gone/x/.. /real/sub/.. /twin/sub/..", "and each '..' as it was given");
+	is_str(o.blind_why, "/none is gone", "where it was a link nobody can tell what was read");
+	kache_observed_release(&o);
+	is_int(read_log("B/x|D~/made|R~/made/../h|A~/gone/../g|", &o), 0, "a directory of its own that is gone");
+	ok(!o.blind, "is no such");
 	kache_observed_release(&o);
 }
 
