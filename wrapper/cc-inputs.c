@@ -201,6 +201,25 @@ static int add_absent(struct kache_collector *k)
 	return KACHE_OK;
 }
 
+/* gcc looks whether it can put its temporary files there. Where each job has a directory of its own for them, that is no reason to
+ * compile again. nvcc writes their names down. */
+static bool only_temporary(const struct kache_collector *k, const char *path)
+{
+	static const char *const variables[] = { "TMPDIR", "TMP", "TEMP" };
+	bool named = false;
+
+	if (k->c->driver->temporary || !strcmp(path, k->c->cwd))
+		return false;
+	for (size_t i = 0; i < sizeof variables / sizeof *variables && !named; i++) {
+		KACHE_AUTO_FREE char *dir = kache_path_absolute(k->c->cwd, kache_env(variables[i]));
+
+		named = *kache_env(variables[i]) && !strcmp(dir, path);
+	}
+	for (size_t i = 0; i < k->c->cc.argv.n && named; i++)
+		named = !strstr(k->c->cc.argv.v[i], path);
+	return named;
+}
+
 /* Directories that were looked at: of two on the path that are the same by a link, compilers leave one out. And those that names
  * climb out of. */
 static int add_directories(struct kache_collector *k)
@@ -211,7 +230,8 @@ static int add_directories(struct kache_collector *k)
 
 	for (size_t n = 0; n < 2; n++)
 		for (size_t i = 0; i < lists[n]->n; i++)
-			if (!no_input(k, KACHE_INPUT_REAL, lists[n]->v[i]) && kache_collect_real(k, lists[n]->v[i], &known))
+			if (!no_input(k, KACHE_INPUT_REAL, lists[n]->v[i]) && !only_temporary(k, lists[n]->v[i]) &&
+			    kache_collect_real(k, lists[n]->v[i], &known))
 				return KACHE_E_INVALID;
 	return KACHE_OK;
 }

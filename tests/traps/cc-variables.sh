@@ -71,6 +71,27 @@ others() {
 	cc_is hit "none, again" -c x.c
 }
 
+# Each job may have a directory of its own for temporary files.
+temporary() {
+	cc_begin temporary
+	mkdir one two
+	with TMPDIR="$W/one"
+	cc_twice "a directory for temporary files" -c x.c
+	rmdir one
+	with TMPDIR="$W/two"
+	cc_is hit "another one" -c x.c
+	mkdir three last
+	mv h.h last
+	ln -s three one
+	with TMPDIR="$W/one"
+	cc_is any "one that is searched, too" -I"$W/three" -I"$W/one" -Ilast -c x.c
+	rm one
+	mkdir one
+	echo '#define H 9' > one/h.h
+	cc_is miss "and has a header" -I"$W/three" -I"$W/one" -Ilast -c x.c
+	cc_plain='' cc_kache=''
+}
+
 settings() {
 	cc_begin settings
 	with KACHE_DISABLED=1
@@ -97,5 +118,5 @@ settings() {
 	cc_plain='' cc_kache=''
 }
 
-cc_each paths others settings
+cc_each paths others temporary settings
 finish
