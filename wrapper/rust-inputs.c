@@ -342,7 +342,7 @@ static int add_climbs(struct rust_inputs *r, const struct kache_strs *climbs)
 	for (size_t i = 0; i < climbs->n; i++) {
 		const char *path = climbs->v[i];
 
-		if (!kache_collect_no_input(r->k, path) && !in_sysroot(r, path) && !kache_call_immutable(path) && !in_out_dir(r, path) &&
+		if (!kache_collect_no_input(r->k, path) && !in_sysroot(r, path) && !kache_call_immutable(path) &&
 		    kache_collect_real(r->k, path, &known))
 			return KACHE_E_INVALID;
 	}
