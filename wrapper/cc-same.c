@@ -1,5 +1,5 @@
-/* Headers of the same content. With #pragma once and #import clang takes one for another where they are the same file, gcc where both
- * were last changed in the same second (libcpp/files.cc, check_file_against_entries). So which of them are the same is an input. */
+/* Headers of the same content. With #pragma once and #import clang takes one for another where they are the same file, gcc where
+ * both were last changed in the same second (libcpp/files.cc, check_file_against_entries). So which are the same is an input. */
 #include "config.h"
 #include "wrapper/cc.h"
 

@@ -329,9 +329,11 @@ static bool disputed(const struct known *k, uint32_t kind)
 /* What the stamps of files and directories say nothing of. */
 static bool unstamped(const struct known *k, uint32_t kind)
 {
+	const uint32_t stamped = 1 << KACHE_INPUT_FILE | 1 << KACHE_INPUT_ABSENT | 1 << KACHE_INPUT_REAL |
+				 1 << KACHE_INPUT_SAME_FILE | 1 << KACHE_INPUT_SAME_TIME;
+
 	(void)k;
-	return kind != KACHE_INPUT_FILE && kind != KACHE_INPUT_ABSENT && kind != KACHE_INPUT_REAL &&
-	       kind != KACHE_INPUT_SAME_FILE && kind != KACHE_INPUT_SAME_TIME;
+	return !(stamped >> kind & 1);
 }
 
 /* The same with all that saves looking. */

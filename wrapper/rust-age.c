@@ -123,7 +123,7 @@ static bool declared_is_old(const char *output)
 	return true;
 }
 
-/* Two cargos may be started before there is a target directory; the one that comes second finds it new, and what the first built. */
+/* Two cargos may be started before there is a target directory; to the second it is new, with what the first built. */
 static bool built_before(const struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *path = kache_rust_depinfo(c);
@@ -144,8 +144,8 @@ static bool run_before(const char *output)
  * blob instead, if the script is and what that declares. */
 static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output)
 {
-	return kache_links(kache_call_link_policy(c)) && !run_before(output) && declared_is_old(output) && scripts_are_old(run_dir) &&
-	       !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
+	return kache_links(kache_call_link_policy(c)) && !run_before(output) && declared_is_old(output) &&
+	       scripts_are_old(run_dir) && !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
 }
 
 static bool extern_is_old(const char *path)

@@ -90,7 +90,7 @@ char *kache_rust_depinfo(const struct kache_call *c)
 {
 	const struct kache_rust_args *a = &c->args;
 
-	return kache_asprintf("%s/%s%s.d", a->out_dir, a->crate, a->extra_filename ? a->extra_filename : "");
+	return kache_concat(a->out_dir, "/", a->crate, a->extra_filename ? a->extra_filename : "", ".d", NULL);
 }
 
 char *kache_rust_place(const struct kache_call *c, const char *name)

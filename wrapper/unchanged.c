@@ -38,7 +38,6 @@ struct reader {
 	size_t len;
 	int64_t now;
 	bool thorough, many;
-	struct dir dirs[DIRS];
 	struct kache_strs paths;	/* that dirs point into */
 	size_t n, last, files;
 	const char *file_dir;	/* the beginning of the last file's path, */
@@ -47,6 +46,7 @@ struct reader {
 	uint64_t dev;		/* the file system that was asked about last */
 	bool asked, keeps;
 	unsigned char state[STATE];	/* not hashed yet: much at once takes less time */
+	struct dir dirs[DIRS];
 };
 
 static bool keeps_times(struct reader *r, const char *path, uint64_t dev)
@@ -145,7 +145,7 @@ static bool stands(struct reader *r, size_t index, struct dir *d)
 {
 	const struct kache_stat *st = &d->st;
 
-	if (!d->asked && d->there && S_ISDIR(st->mode) && r->now - (st->mtime > st->ctime ? st->mtime : st->ctime) > calm) {
+	if (d->there && S_ISDIR(st->mode) && r->now - (st->mtime > st->ctime ? st->mtime : st->ctime) > calm) {
 		KACHE_AUTO_FREE char *dir = kache_strndup(d->path, d->len);
 
 		d->stands = keeps_times(r, dir, st->dev);
@@ -184,7 +184,7 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 		d = dir_of(r, path, (size_t)(slash - path));
 	if (d && d->gone)
 		return true;
-	if (!d || !stands(r, index, d))
+	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
 		return stat(path, &st) != 0;
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
@@ -210,7 +210,7 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 		const char *name = m->names[in->name];
 		char *path = NULL;
 
-		if (in->kind != KACHE_INPUT_FILE && in->kind != KACHE_INPUT_ABSENT && in->kind != KACHE_INPUT_REAL)
+		if (in->kind > KACHE_INPUT_ABSENT && in->kind != KACHE_INPUT_REAL)
 			continue;
 		if (name[0] == '{') {
 			name = path = kache_tokens_expand(&c->tokens, name);
