@@ -4,7 +4,8 @@
 oracle.py KACHE PROJECT [--edits N] [--seed S] [--clean-every K] [--cargo "build …"]… [--results FILE]
 
 Takes a copy of a cargo project and edits it at random: numbers, strings, lines, comments, functions, files that are not Rust,
-modules that move from foo.rs to foo/mod.rs, flags, times, and back to an earlier state; with several commands sometimes nothing. After
+modules that move from foo.rs to foo/mod.rs, files and directories that become links and are led elsewhere, flags, times, and back to an
+earlier state; with several commands sometimes nothing. After
 each edit one of the cargo commands is run three times: through kache with a store that has seen all states so far, through kache with
 an empty one, which can only compile, and without kache. Exit status, diagnostics and what tests say have to be the same in all three, every library, program and macro
 byte for byte in the first two, and the next cargo command has to find everything fresh. Every K edits the first build begins in an
@@ -28,7 +29,7 @@ import tempfile
 NOISE = re.compile(r"^ *(Compiling|Checking|Finished|Running|Fresh|Blocking|Dirty|Locking|Updating|Adding|Downloading|Downloaded) "
                    r"|^error: test failed|^ *process didn't exit successfully")
 KINDS = ["number", "string", "comment", "function", "warning", "swap", "delete", "touch", "back", "back", "back", "constant",
-         "resource", "module"]
+         "resource", "module", "link"]
 FLAGS = ["", "--cfg oracle", "-Copt-level=1", "-Cdebuginfo=1", "-Cdebug-assertions=off", "-Ccodegen-units=1"]
 RESOURCES = (".txt", ".md", ".c", ".h", ".S", ".pest", ".json", ".in", ".tera", ".toml.in", ".tt")
 
@@ -91,6 +92,34 @@ class Oracle:
                 os.makedirs(path[:-3], exist_ok=True)
                 os.rename(path, to)
 
+    def link(self, n):
+        """A file or a directory of sources that moves, with a link in its place; or a link that leads to a copy with an edit."""
+        links = [os.path.join(folder, name) for folder, names, files in os.walk(self.project) for name in sorted(names + files)
+                 if os.path.islink(os.path.join(folder, name))]
+        if links and self.random.random() < 0.6:
+            path = self.random.choice(links)
+            old = os.path.realpath(path)
+            new = os.path.join(os.path.dirname(old), "led-%d-%s" % (n, os.path.basename(path)))
+            if not os.path.exists(old):
+                return
+            if os.path.isdir(old):
+                shutil.copytree(old, new, symlinks=True)
+                sources = [os.path.join(new, f) for f in sorted(os.listdir(new)) if f.endswith(".rs")]
+            else:
+                shutil.copy(old, new)
+                sources = [new] if new.endswith(".rs") else []
+            for source in sources[:1]:
+                with open(source, "a", encoding="utf-8") as f:
+                    f.write("\n#[allow(dead_code)] const LED_%d: u32 = %d;\n" % (n, n))
+            os.unlink(path)
+        else:
+            path = self.random.choice(self.sources())
+            if self.random.random() < 0.5 and os.path.dirname(path) != self.project:
+                path = os.path.dirname(path)
+            new = os.path.join(os.path.dirname(path), "moved-%d-%s" % (n, os.path.basename(path)))
+            os.rename(path, new)
+        os.symlink(os.path.relpath(new, os.path.dirname(path)), path)
+
     def edit(self, n):
         """One edit; what it was."""
         # What can't be compiled is worth a look, but not for long.
@@ -115,6 +144,9 @@ class Oracle:
         if kind == "module":
             self.move_module(path)
             return name
+        if kind == "link":
+            self.link(n)
+            return kind
         with open(path, encoding="utf-8", errors="surrogateescape") as f:
             lines = f.read().split("\n")
         at = self.random.randrange(len(lines))
