@@ -477,32 +477,33 @@ class Oracle:
         else:
             self.compare(n, what, call, None)
 
-    def compare(self, n, what, call, base):
-        rng = self.random
-        before = self.snapshot()
-        first = self.run(call, None), self.left(before)
-        cached = self.run(call, "store", base), self.left(before)
+    def right(self, call, base, before):
+        """What a call has to say and leave."""
+        said, left = self.run(call, None), self.left(before)
         if base:
             shutil.rmtree(os.path.join(self.scratch, "empty"), ignore_errors=True)
-            first = first[0], (self.run(call, "empty", base), self.left(before))[1]
+            self.run(call, "empty", base)
+            left = self.left(before)
+        return said, left
+
+    def compare(self, n, what, call, base):
+        before = self.snapshot()
+        first = self.right(call, base, before)
+        cached = self.run(call, "store", base), self.left(before)
         self.compared += 1
         if first[0][0]:  # what can't be compiled is worth a look, but not for long
             self.failed += 1
-            if rng.random() < 0.6:
+            if self.random.random() < 0.6:
                 self.calls.remove(call)
         said = self.differ(first, cached)
         if not said:
             return
-        again = self.run(call, None), self.left(before)
-        if base:
-            shutil.rmtree(os.path.join(self.scratch, "empty"), ignore_errors=True)
-            again = again[0], (self.run(call, "empty", base), self.left(before))[1]
-        if self.differ(first, again):
+        varies = {s.split(" ")[0] for s in self.differ(first, self.right(call, base, before))}
+        if varies:
             self.unsteady += 1
-            steady = [s for s in said if s.split(" ")[0] not in [x.split(" ")[0] for x in self.differ(first, again)]]
-            if not steady:
-                return
-            said = steady
+            said = [s for s in said if s.split(" ")[0] not in varies]
+        if not said:
+            return
         self.wrong += 1
         print("wrong: seed %d, step %d, after %s%s: %s; %s" % (
             self.options.seed, n, what, " in " + os.path.basename(base) if base else "", ", ".join(said), json.dumps(call)),
