@@ -458,13 +458,10 @@ static int from_rules(struct rust_inputs *r)
 		return kache_collect_refuse(r->k, "unobserved-dependencies", NULL);
 	for (size_t i = 0; i < r->deps.files.n; i++) {
 		KACHE_AUTO_FREE char *path = kache_path_join(r->k->c->cwd, r->deps.files.v[i]);
-		char *end = path;
+		size_t end = kache_path_climb(path);
 
-		for (char *p = strstr(path, "/../"); p; p = strstr(p + 1, "/../"))
-			end = p + 3;
-		*end = '\0';
-		if (*path)
-			kache_strs_add(&climbs, path);
+		if (end)
+			kache_strs_addn(&climbs, path, end);
 	}
 	return add_climbs(r, &climbs) ? KACHE_E_INVALID : add_source_tree(r);
 }

@@ -51,6 +51,16 @@ const char *kache_path_base(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+size_t kache_path_climb(const char *path)
+{
+	size_t end = 0;
+
+	for (const char *p = strstr(path, "/.."); p; p = strstr(p + 1, "/.."))
+		if (p[3] == '/' || !p[3])
+			end = (size_t)(p + 3 - path);
+	return end;
+}
+
 char *kache_path_dir(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -13,6 +13,8 @@ char *kache_path_absolute(const char *cwd, const char *path);
 const char *kache_path_base(const char *path);
 /* Everything before the last '/', "." if there is none, "/" for the root. Fresh memory. */
 char *kache_path_dir(const char *path);
+/* End of the last ".." component of an absolute path, or 0: up to there the file system may lead elsewhere than the text. */
+size_t kache_path_climb(const char *path);
 /* True if path is dir or below it, on a component boundary; *rest (may be NULL) then points behind
  * the slash, or to "" for dir itself. */
 bool kache_path_below(const char *path, const char *dir, const char **rest);

@@ -56,17 +56,6 @@ static void unique(struct kache_strs *s)
 		s->v[kept] = NULL;
 }
 
-/* End of the last ".." component of path, or 0. */
-static size_t last_dotdot(const char *path)
-{
-	size_t end = 0;
-
-	for (const char *p = strstr(path, "/.."); p; p = strstr(p + 1, "/.."))
-		if (p[3] == '/' || !p[3])
-			end = (size_t)(p + 3 - path);
-	return end;
-}
-
 /* The first part of path that is not there, as it stands. */
 static char *first_missing(const char *path)
 {
@@ -121,7 +110,7 @@ static const char *normal(struct reading *r, const char *path, char type)
 
 	if (!strstr(path, "//") && !strstr(path, "/.") && (len < 2 || path[len - 1] != '/'))
 		return path;
-	end = last_dotdot(path);
+	end = kache_path_climb(path);
 	if (!end)
 		return own(r, kache_path_absolute("/", path));
 	known = dotdot(r, path, end);
@@ -130,7 +119,7 @@ static const char *normal(struct reading *r, const char *path, char type)
 
 		return own(r, kache_path_absolute("/", joined));
 	}
-	if (type == 'A' && !last_dotdot(known + 1))
+	if (type == 'A' && !kache_path_climb(known + 1))
 		return own(r, kache_path_absolute("/", known + 1));
 	if (type == 'A') {
 		KACHE_AUTO_FREE char *missing = kache_strdup(known + 1);
