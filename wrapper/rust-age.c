@@ -132,19 +132,14 @@ static bool built_before(const struct kache_call *c)
 	return !kache_stat(path, false, &st);
 }
 
-/* Likewise a run: cargo makes the file once and writes to it each time. Two runs are further apart than that. */
-static bool run_before(const char *output)
-{
-	struct kache_stat st;
-
-	return kache_stat(output, false, &st) || st.mtime - st.btime > 50000000;
-}
+/* Likewise a run: cargo makes the file once and writes to it each time. Two runs are further apart than that, in ns. */
+static const int64_t runs_apart = 50000000;
 
 /* A run is as young as the build, and whatever comes after it had to be. Where cargo builds everything anew it may be as old as a
  * blob instead, if the script is and what that declares. */
-static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output)
+static bool run_made_old(const struct kache_call *c, const char *run_dir, const char *output, const struct kache_stat *run)
 {
-	return kache_links(kache_call_link_policy(c)) && !run_before(output) && declared_is_old(output) &&
+	return kache_links(kache_call_link_policy(c)) && run->mtime - run->btime <= runs_apart && declared_is_old(output) &&
 	       scripts_are_old(run_dir) && !utimensat(AT_FDCWD, output, kache_blob_times, AT_SYMLINK_NOFOLLOW);
 }
 
@@ -175,13 +170,15 @@ bool kache_rust_may_be_old(const struct kache_call *c)
 	const char *out_dir = getenv("OUT_DIR");
 	KACHE_AUTO_FREE char *run_dir = out_dir ? kache_path_dir(out_dir) : NULL;
 	KACHE_AUTO_FREE char *output = run_dir ? kache_path_join(run_dir, "output") : NULL;
+	struct kache_stat run;
 	bool young_run;
 
 	for (size_t i = 0; i < c->args.n_externs; i++)
 		if (!extern_is_old(c->args.externs[i].path))
 			return false;
-	young_run = output && is_young(output);
+	young_run = output && !kache_stat(output, true, &run) && run.mtime > KACHE_BLOB_TIME_NS;
 	if (c->lasting && !young_run)
 		return true;
-	return c->profile_dir && !built_before(c) && built_at_once(c) && (!young_run || run_made_old(c, run_dir, output));
+	return c->profile_dir && !built_before(c) && built_at_once(c) &&
+	       (!young_run || run_made_old(c, run_dir, output, &run));
 }

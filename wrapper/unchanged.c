@@ -159,18 +159,14 @@ static bool stands(struct reader *r, size_t index, struct dir *d)
 /* Where a directory is does not depend on what comes and goes in it. */
 static bool note_real(struct reader *r, size_t index, const char *path)
 {
-	struct dir *d = dir_of(r, path, strlen(path));
-	struct kache_stat st;
+	const struct dir *d = dir_of(r, path, strlen(path));
+	struct kache_stat own;
+	const struct kache_stat *st = d ? &d->st : &own;
 
-	if (!d && kache_stat(path, true, &st))
+	if (d ? !d->there : kache_stat(path, true, &own))
 		return false;
-	if (d && !d->there)
-		return false;
-	if (d)
-		st = d->st;
-	st = (struct kache_stat){ .dev = st.dev, .ino = st.ino, .mode = st.mode, .btime = st.btime };
-	note(r, index, &st);
-	return S_ISDIR(st.mode);
+	note(r, index, &(struct kache_stat){ .dev = st->dev, .ino = st->ino, .btime = st->btime });
+	return S_ISDIR(st->mode);
 }
 
 /* A link to nowhere is as good as nothing, but what it leads to may appear without the directory being told. */

@@ -289,10 +289,11 @@ static void act(struct state *s, const struct flag *f, const char *arg, const ch
 
 	switch ((enum kache_cc_action)f->action) {
 	case KACHE_CC_RECORD:
+		a->record = a->place = true;
+		break;
 	case KACHE_CC_MANGLE:
-		a->record |= f->action == KACHE_CC_RECORD;
-		a->mangled |= f->action == KACHE_CC_MANGLE;
-		/* fall through */
+		a->mangled = a->place = true;
+		break;
 	case KACHE_CC_PLACE:
 		a->place = true;
 		break;
