@@ -254,6 +254,9 @@ int kache_collect_observed(struct kache_collector *k)
 
 	if (seen->blind)
 		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
+	for (size_t i = 0; i < seen->denied.n; i++)
+		if (!kache_collect_kernel_file(seen->denied.v[i]) && !kache_collect_noise(seen->denied.v[i]))
+			return kache_collect_refuse(k, "input-unreadable", seen->denied.v[i]);
 	return seen->network ? kache_collect_refuse(k, "network", NULL) : KACHE_OK;
 }
 

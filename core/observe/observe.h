@@ -10,7 +10,8 @@
  *	W path      created, opened for writing, renamed, linked to, removed
  *	D path      directory made
  *	A path      looked for and not there (ENOENT, ENOTDIR)
- *	P path      stat or access succeeded
+ *	P path      stat or access succeeded, or found something that is not what was asked for
+ *	U path      something is there, and may not be read
  *	L path      directory listed or opened
  *	E name      variable read
  *	X program   execve, posix_spawn of that path
@@ -21,7 +22,7 @@
  *	C what      the calendar was asked for: what day it is, or was when a file was written (localtime)
  *	T program   that program asked what time it is (not how long something took)
  *	V what      any variable may have counted
- *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket connected
+ *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket that is there, also in vain
  *	! what      something that the library knows it can't follow
  * Relative paths are made absolute against the process's own cwd. All but X, F, x, f are written once
  * per process. A process that fails to write a record removes the log: half a log must not be used. */
@@ -40,6 +41,7 @@ struct kache_observed {
 	struct kache_strs reads, writes, absent, present, lists, env;
 	struct kache_strs links;	/* symbolic links asked for their target: count by target */
 	struct kache_strs others;	/* opened for reading, and neither file nor directory */
+	struct kache_strs denied;	/* there, and could not be read */
 	struct kache_strs programs;	/* began */
 	struct kache_strs execs;	/* started by path */
 	struct kache_strs searched;	/* started by name along PATH */
@@ -52,7 +54,7 @@ struct kache_observed {
 	char *blind_why;		/* the first reason; NULL unless blind */
 };
 /* Reads the log, soon after the run: paths are looked at to tell programs apart. What a run did to
- * its own work is left out: a look at a path (R, O, S, P, L) after its first W or D, likewise A, and
+ * its own work is left out: a look at a path (R, O, S, P, L, U) after its first W or D, likewise A, and
  * everything below a directory that the run made. `absent` keeps a path that was missed before it was
  * written. An empty log is blind.
  * 0; KACHE_E_IO (errno; ENOENT also when a process could not write its records); KACHE_E_TOOBIG;

@@ -127,7 +127,7 @@ static const char *normal(struct reading *r, const char *path, char type)
 		/* Everything before its last component is there, unless it has just gone. */
 		return strcmp(missing, path) ? normal(r, missing, '-') : own(r, kache_path_absolute("/", path));
 	}
-	if (strchr("ROSPL", type))
+	if (strchr("ROSPLU", type))
 		kache_strs_add(&r->vanished, known + 1);
 	return own(r, kache_path_absolute("/", path));
 }
@@ -146,10 +146,10 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	const char *text = record + 1;
 	char type = record[0];
 
-	if (!type || !*text || (strchr("BROSWDAPLXFT", type) && *text != '/'))
+	if (!type || !*text || (strchr("BROSWDAPLUXFT", type) && *text != '/'))
 		return KACHE_E_CORRUPT;
 	switch (type) {
-	case 'R': case 'O': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L':
+	case 'R': case 'O': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L': case 'U':
 		add_item(r, type, text, seq);
 		break;
 	case 'B': kache_strs_add(&o->programs, text); break;
@@ -211,8 +211,8 @@ static uint32_t earlier(uint32_t a, uint32_t b)
 /* Sorts the items into the lists, see the header for what is left out. */
 static void sort_out(struct reading *r, struct kache_observed *o)
 {
-	static const char kinds[] = "ROSPLA";
-	struct kache_strs *lists[] = { &o->reads, &o->others, &o->links, &o->present, &o->lists, &o->absent };
+	static const char kinds[] = "ROSPLAU";
+	struct kache_strs *lists[] = { &o->reads, &o->others, &o->links, &o->present, &o->lists, &o->absent, &o->denied };
 	const char *made = NULL;	/* a directory that this run made, */
 	uint32_t made_at = NEVER;	/* and when */
 
@@ -405,7 +405,7 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 void kache_observed_release(struct kache_observed *o)
 {
 	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
-				     &o->programs, &o->execs, &o->searched, &o->climbs, &o->clocks };
+				     &o->denied, &o->programs, &o->execs, &o->searched, &o->climbs, &o->clocks };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);

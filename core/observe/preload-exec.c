@@ -110,6 +110,8 @@ static bool search(const char *name, char *found)
 				kache_note('A', AT_FDCWD, found);
 			else if (S_ISREG(st.st_mode) && !RAW3(SYS_faccessat, AT_FDCWD, found, X_OK))
 				return true;
+			else
+				kache_note('P', AT_FDCWD, found);
 		}
 		p += dir;
 		if (!*p)
@@ -146,6 +148,13 @@ static void resolve(struct start *s, int dirfd, const char *path, bool along_pat
 	}
 }
 
+/* One that could not be started may be there the next time, or be a program. */
+static void note_vain(const struct start *s, const char *path, int err)
+{
+	if (!s->name && path && *path)
+		kache_note_look(s->dirfd, path, false, err);
+}
+
 static void say(struct start *s, char by_path, char by_name)
 {
 	if (s->name)
@@ -168,6 +177,7 @@ static void say(struct start *s, char by_path, char by_name)
 		result = call; \
 		kache_child_release(&s.room); \
 		say(&s, 'F', 'f'); \
+		note_vain(&s, path, errno); \
 		return result; \
 	} while (0)
 
@@ -274,6 +284,8 @@ EXPORT int my_execle(const char *path, const char *first, ...)
 		kache_child_release(&s.room); \
 		if (!result) \
 			say(&s, 'X', 'x'); \
+		else \
+			note_vain(&s, path, result); \
 		return result; \
 	}
 SPAWN(posix_spawn, false)

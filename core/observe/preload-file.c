@@ -109,15 +109,35 @@ LOOK(__xstat, (int version, const char *path, void *st), (version, path, st), AT
 LOOK(__lxstat, (int version, const char *path, void *st), (version, path, st), AT_FDCWD, path)
 LOOK(__fxstatat, (int version, int dirfd, const char *path, void *st, int flags),
      (version, dirfd, path, st, flags), dirfd, path)
-LOOK(access, (const char *path, int mode), (path, mode), AT_FDCWD, path)
-LOOK(faccessat, (int dirfd, const char *path, int mode, int flags), (dirfd, path, mode, flags), dirfd, path)
-LOOK(euidaccess, (const char *path, int mode), (path, mode), AT_FDCWD, path)
 ALIAS(int, stat64, stat, (const char *, void *));
 ALIAS(int, lstat64, lstat, (const char *, void *));
 ALIAS(int, fstatat64, fstatat, (int, const char *, void *, int));
 ALIAS(int, __xstat64, __xstat, (int, const char *, void *));
 ALIAS(int, __lxstat64, __lxstat, (int, const char *, void *));
 ALIAS(int, __fxstatat64, __fxstatat, (int, int, const char *, void *, int));
+
+void kache_note_access(int dirfd, const char *path, int mode, bool good, int err)
+{
+	struct stat st;
+
+	/* Where a directory may not be written to, programs take another one. */
+	if (!good && mode & R_OK && kache_observing() && !RAW4(SYS_newfstatat, dirfd, path, &st, 0) && !S_ISDIR(st.st_mode))
+		kache_note_try(dirfd, path, good, err);
+	else
+		kache_note_look(dirfd, path, good, err);
+}
+
+#define ACCESS(name, args, call, dirfd) \
+	EXPORT int my_##name args NAMED(name); \
+	EXPORT int my_##name args \
+	{ \
+		int result = REAL(name) call; \
+		kache_note_access(dirfd, path, mode, !result, errno); \
+		return result; \
+	}
+ACCESS(access, (const char *path, int mode), (path, mode), AT_FDCWD)
+ACCESS(faccessat, (int dirfd, const char *path, int mode, int flags), (dirfd, path, mode, flags), dirfd)
+ACCESS(euidaccess, (const char *path, int mode), (path, mode), AT_FDCWD)
 ALIAS(int, eaccess, euidaccess, (const char *, int));
 
 void kache_note_readlink(int dirfd, const char *path, bool good, int err)
@@ -208,7 +228,7 @@ static void note_list(int dirfd, const char *path, bool good, int err)
 	if (good)
 		kache_note('L', dirfd, path);
 	else
-		kache_note_look(dirfd, path, err == ENOTDIR, err == ENOTDIR ? 0 : err);
+		kache_note_try(dirfd, path, err == ENOTDIR, err == ENOTDIR ? 0 : err);
 }
 
 EXPORT void *my_opendir(const char *path) NAMED(opendir);

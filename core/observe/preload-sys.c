@@ -4,7 +4,9 @@
 #include "observe/preload.h"
 
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* time.h would bring the prototypes: clock_gettime(2). */
@@ -28,9 +30,19 @@ EXPORT int my_socket(int domain, int type, int protocol)
 	return fd;
 }
 
-static void note_connect(const struct sockaddr *to, size_t len, bool good)
+/* Also in vain: somebody may listen the next time. Where there is not even a name, that is all there is to say. */
+static void note_connect(const struct sockaddr *to, size_t len, bool good, int err)
 {
-	if (good && to && len > offsetof(struct sockaddr, sa_data) && to->sa_family == AF_UNIX)
+	const size_t head = offsetof(struct sockaddr_un, sun_path);
+	char path[sizeof ((struct sockaddr_un *)0)->sun_path + 1];
+
+	if (!to || len <= head || len - head >= sizeof path || to->sa_family != AF_UNIX)
+		return;
+	memcpy(path, (const char *)to + head, len - head);
+	path[len - head] = '\0';
+	if (!good && *path && (err == ENOENT || err == ENOTDIR))
+		kache_note('A', AT_FDCWD, path);
+	else
 		kache_note_name('N', "unix");
 }
 
@@ -39,7 +51,7 @@ EXPORT int my_connect(int fd, const struct sockaddr *to, unsigned len)
 {
 	int result = REAL(connect)(fd, to, len);
 
-	note_connect(to, len, !result);
+	note_connect(to, len, !result, errno);
 	return result;
 }
 
@@ -91,7 +103,7 @@ EXPORT int my_timespec_get(void *out, int base)
 
 /* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
  * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
-enum kind { OPEN, CREAT, OPENAT2, LOOK, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
+enum kind { OPEN, CREAT, OPENAT2, LOOK, ACCESS, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
 	    CONNECT, CLOCK, UNSEEN };
 struct by_number {
 	short number;
@@ -100,14 +112,14 @@ struct by_number {
 static const struct by_number calls[] = {
 #ifdef SYS_open
 	{ SYS_open, OPEN, -1, 0, 1 }, { SYS_creat, CREAT, -1, 0, 0 },
-	{ SYS_stat, LOOK, -1, 0, 0 }, { SYS_lstat, LOOK, -1, 0, 0 }, { SYS_access, LOOK, -1, 0, 0 },
+	{ SYS_stat, LOOK, -1, 0, 0 }, { SYS_lstat, LOOK, -1, 0, 0 }, { SYS_access, ACCESS, -1, 0, 1 },
 	{ SYS_readlink, READLINK, -1, 0, 0 }, { SYS_mkdir, MKDIR, -1, 0, 0 },
 	{ SYS_unlink, WRITE, -1, 0, 0 }, { SYS_rmdir, WRITE, -1, 0, 0 },
 	{ SYS_rename, RENAME, -1, 0, 1 }, { SYS_link, LINK, -1, 0, 1 }, { SYS_symlink, SYMLINK, -1, 0, 1 },
 	{ SYS_getdents, LIST, 0, 0, 0 },
 #endif
 	{ SYS_openat, OPEN, 0, 1, 2 },
-	{ SYS_newfstatat, LOOK, 0, 1, 0 }, { SYS_statx, LOOK, 0, 1, 0 }, { SYS_faccessat, LOOK, 0, 1, 0 },
+	{ SYS_newfstatat, LOOK, 0, 1, 0 }, { SYS_statx, LOOK, 0, 1, 0 }, { SYS_faccessat, ACCESS, 0, 1, 2 },
 	{ SYS_readlinkat, READLINK, 0, 1, 0 }, { SYS_mkdirat, MKDIR, 0, 1, 0 },
 	{ SYS_unlinkat, WRITE, 0, 1, 0 }, { SYS_truncate, WRITE, -1, 0, 0 },
 	{ SYS_renameat2, RENAME, 0, 1, 3 }, { SYS_linkat, LINK, 0, 1, 3 }, { SYS_symlinkat, SYMLINK, 1, 0, 2 },
@@ -129,7 +141,7 @@ static const struct by_number calls[] = {
 	{ SYS_openat2, OPENAT2, 0, 1, 2 },
 #endif
 #ifdef SYS_faccessat2
-	{ SYS_faccessat2, LOOK, 0, 1, 0 },
+	{ SYS_faccessat2, ACCESS, 0, 1, 2 },
 #endif
 };
 
@@ -146,6 +158,7 @@ static void note_call(const struct by_number *c, const long *a, long result)
 	case CREAT: kache_note_open(dirfd, path, O_CREAT | O_WRONLY | O_TRUNC, fd, err); break;
 	case OPENAT2: kache_note_open(dirfd, path, to ? (int)*(const uint64_t *)to : 0, fd, err); break;
 	case LOOK: kache_note_look(dirfd, path, good, err); break;
+	case ACCESS: kache_note_access(dirfd, path, (int)a[c->more], good, err); break;
 	case READLINK: kache_note_readlink(dirfd, path, good, err); break;
 	case MKDIR: kache_note_mkdir(dirfd, path, good, err); break;
 	case WRITE: kache_note_write(dirfd, path, good); break;
@@ -154,7 +167,7 @@ static void note_call(const struct by_number *c, const long *a, long result)
 	case LINK: kache_note_link(dirfd, path, to_fd, to, good); break;
 	case SYMLINK: if (good) kache_note_symlink(path, dirfd, to); break;
 	case SOCKET: note_socket(a[0], good); break;
-	case CONNECT: note_connect((const struct sockaddr *)path, (size_t)a[2], good); break;
+	case CONNECT: note_connect((const struct sockaddr *)path, (size_t)a[2], good, err); break;
 	case CLOCK:
 		if (c->dirfd < 0 || a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE || a[0] == CLOCK_TAI)
 			note_clock();

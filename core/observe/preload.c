@@ -266,12 +266,43 @@ void kache_event_name(char type, const char *text)
 	name(type, text, true);
 }
 
+/* What can't be reached is not there, and may be once somebody lets us pass: "A" for both. What is there and can't be had in the way
+ * that was asked for is `there`. */
+static void note_failure(int dirfd, const char *path, int err, char there)
+{
+	struct stat st;
+
+	if (!kache_observing() || !path)
+		return;
+	switch (err) {
+	case ENOENT: case ENOTDIR:
+		kache_note('A', dirfd, path);
+		break;
+	case EACCES: case EPERM: case ELOOP:
+		kache_note(RAW4(SYS_newfstatat, dirfd, path, &st, 0) ? 'A' : there, dirfd, path);
+		break;
+	case EIO: case ENOMEM: case EMFILE: case ENFILE: case ESTALE:
+		kache_note_name('!', "a file could not be looked at for want of something else");
+		break;
+	default:
+		break;
+	}
+}
+
 void kache_note_look(int dirfd, const char *path, bool good, int err)
 {
 	if (good)
 		kache_note('P', dirfd, path);
-	else if (err == ENOENT || err == ENOTDIR)
-		kache_note('A', dirfd, path);
+	else
+		note_failure(dirfd, path, err, 'P');
+}
+
+void kache_note_try(int dirfd, const char *path, bool good, int err)
+{
+	if (good)
+		kache_note('P', dirfd, path);
+	else
+		note_failure(dirfd, path, err, err == EACCES ? 'U' : 'P');
 }
 
 /* Opened for reading: which kind it is costs a system call, so only once per path. */
@@ -299,8 +330,12 @@ void kache_note_open(int dirfd, const char *path, int flags, int fd, int err)
 
 	if (!kache_observing() || !path || (flags & O_TMPFILE) == O_TMPFILE)
 		return;
+	if (fd < 0 && err == ELOOP && flags & O_NOFOLLOW) {
+		kache_note('S', dirfd, path);
+		return;
+	}
 	if (fd < 0 || flags & O_PATH) {
-		kache_note_look(dirfd, path, fd >= 0, err);
+		(reads ? kache_note_try : kache_note_look)(dirfd, path, fd >= 0, err);
 		return;
 	}
 	if ((flags & O_ACCMODE) == O_RDONLY && !(flags & (O_CREAT | O_TRUNC))) {

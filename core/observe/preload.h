@@ -143,11 +143,15 @@ size_t kache_absolute(char *out, int dirfd, const char *path);
 
 /* A look at path: P if it went well, A if there is no such file. err is errno of the failure. */
 void kache_note_look(int dirfd, const char *path, bool good, int err);
+/* The same where reading was wanted: U if that is not allowed. */
+void kache_note_try(int dirfd, const char *path, bool good, int err);
 /* An open: fd is what it gave (errno if negative). */
 void kache_note_open(int dirfd, const char *path, int flags, int fd, int err);
 void kache_note_rename(int old_fd, const char *old, int new_fd, const char *new);
 void kache_note_link(int old_fd, const char *old, int new_fd, const char *new, bool good);
 void kache_note_symlink(const char *target, int dirfd, const char *path);
+/* An access: P, A, or U if a file may not be read. */
+void kache_note_access(int dirfd, const char *path, int mode, bool good, int err);
 /* A readlink: S, or P if it is there and no link. */
 void kache_note_readlink(int dirfd, const char *path, bool good, int err);
 /* A mkdir: D, or P if it was there. */

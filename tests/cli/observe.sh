@@ -40,6 +40,24 @@ for f in stat access/below syscall realpath opendir; do has "A$PWD/a/$f"; done
 for f in readlink readlinkat dir; do has "S$PWD/s/$f"; done
 is "$(grep -c "^P$PWD/p/stat\$" "$T/rec")" 1 "a record is written once"
 
+if drop_rights; then
+	mkdir u u/dir p/dir
+	for f in u/file u/fopen u/access u/syscall u/dir/below p/file p/write p/no-program; do echo x > $f; done
+	chmod 000 u/file u/fopen u/access u/syscall u/dir p/dir
+	chmod 444 p/file p/write p/no-program
+	ln -s loop loop; ln -s ../p/stat s/link
+	observe $drop ./calls denials
+	for f in file fopen dir access syscall; do has "U$PWD/u/$f" "may not be read: $f"; done
+	for f in file dir write no-program; do has "P$PWD/p/$f" "is there, and not what was wanted: $f"; done
+	for f in u/dir/below u/dir/asked u/dir/opened loop a/program a/spawned a/socket; do has "A$PWD/$f" "can't be reached: $f"; done
+	has "S$PWD/s/link" "a link that was not to be followed"
+	is "$(grep -c '^[N!]' "$T/rec")" 0 "nothing else"
+	chmod 755 u/dir
+fi
+echo x > socket
+observe ./calls stranger
+has Nunix "somebody may listen later"
+
 observe ./calls lists
 for f in opendir fdopendir scandir nftw nftw/sub glob/; do has "L$PWD/l/$f"; done
 

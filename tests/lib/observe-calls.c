@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,6 +82,39 @@ static void looks(void)
 	readlinkat(AT_FDCWD, "s/readlinkat", out, sizeof out);
 	realpath("s/dir/in-link", out);
 	free(canonicalize_file_name("p/canonicalize"));
+}
+
+/* Modes are such that nobody may. */
+static void denials(void)
+{
+	struct sockaddr_un gone = { .sun_family = AF_UNIX, .sun_path = "a/socket" };
+	struct stat st;
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	open("u/file", O_RDONLY);
+	fopen("u/fopen", "r");
+	opendir("u/dir");
+	access("u/access", R_OK);
+	syscall(SYS_faccessat, AT_FDCWD, "u/syscall", R_OK);
+	access("p/file", X_OK);
+	access("p/dir", R_OK | W_OK);
+	open("p/write", O_WRONLY);
+	stat("u/dir/below", &st);
+	access("u/dir/asked", R_OK);
+	open("u/dir/opened", O_RDONLY);
+	stat("loop", &st);
+	open("s/link", O_RDONLY | O_NOFOLLOW);
+	execl("a/program", "program", NULL);
+	execl("p/no-program", "no-program", NULL);
+	posix_spawn(&(pid_t){ 0 }, "a/spawned", NULL, NULL, no_args, environ);
+	connect(s, (struct sockaddr *)&gone, sizeof gone);
+}
+
+static void stranger(void)
+{
+	struct sockaddr_un there = { .sun_family = AF_UNIX, .sun_path = "socket" };
+
+	connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&there, sizeof there);
 }
 
 static int every(const char *path, const struct stat *st, int kind, struct FTW *where)
@@ -240,7 +274,7 @@ static void others(void)
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } groups[] = {
-		{ "opens", opens }, { "looks", looks }, { "lists", lists }, { "changes", changes },
+		{ "opens", opens }, { "looks", looks }, { "denials", denials }, { "stranger", stranger }, { "lists", lists }, { "changes", changes },
 		{ "starts", starts }, { "others", others },
 		{ "calendar", calendar }, { "durations", durations }, { "clock_real", clock_real }, { "clock_coarse", clock_coarse },
 		{ "clock_day", clock_day }, { "clock_time", clock_time }, { "clock_standard", clock_standard },

@@ -10,11 +10,13 @@
 # One point for all of it, and what went wrong in comments. The program is $trap_run (default: the package's binary).
 #	trap_cargo="build …"   what cargo is asked for    trap_env="A=1 B=2"   variables of the builds and of the program
 #	trap_kind=KIND         only events of that kind tell about CRATE
+#	trap_drop="COMMAND"    what runs cargo, see drop_rights
 
 # A backtrace tells the names that sources have in the debug information, which are other ones with kache.
 export KACHE_INCREMENTAL=never KACHE_DAEMON=off RUST_BACKTRACE=0 CARGO_INCREMENTAL=0
 trap_cargo=build
 trap_kind='[^ ]+'
+trap_drop=
 
 trap_begin() {
 	W=$T/t.$1
@@ -22,6 +24,7 @@ trap_begin() {
 	trap_cargo=build
 	trap_env=
 	trap_run=
+	trap_drop=
 	rm -rf "$W" "$T"/plain.* "$T"/kache.*
 	mkdir -p "$W/src"
 	printf '[package]\nname = "%s"\nversion = "0.1.0"\nedition = "2021"\n' "$1" > "$W/Cargo.toml"
@@ -48,7 +51,7 @@ trap_git_dependency() { # NAME SOURCE
 
 # trap_build DIR WRAPPER: status, diagnostics and the program's words into $T/said.NAME
 trap_build() {
-	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$1" cargo $trap_cargo) > "$T/log" 2>&1
+	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$1" $trap_drop cargo $trap_cargo) > "$T/log" 2>&1
 	trap_status=$?
 	{
 		echo "status $trap_status"
@@ -59,7 +62,7 @@ trap_build() {
 }
 
 trap_fresh() { # plain|kache WRAPPER
-	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$T/$1.$trap_dir" cargo $trap_cargo -v) > "$T/fresh" 2>&1
+	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$T/$1.$trap_dir" $trap_drop cargo $trap_cargo -v) > "$T/fresh" 2>&1
 	! grep -Eq '^ *(Compiling|Checking|Dirty) ' "$T/fresh"
 }
 

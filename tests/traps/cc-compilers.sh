@@ -56,6 +56,12 @@ exchanged() {
 	cc_is miss "an assembler appears" -B "$W/lib" -c x.c
 	printf '\n' >> lib/as
 	cc_is miss "and changes" -B "$W/lib" -c x.c
+	mkdir -p other
+	printf '#!/bin/sh\nexec as --execstack "$@"\n' > other/as
+	cc_is any "an assembler that is no program" -B "$W/other" -c x.c
+	cc_is any "again" -B "$W/other" -c x.c
+	chmod +x other/as
+	cc_is any "and becomes one" -B "$W/other" -c x.c
 	mkdir -p path
 	cp "$(command -v as)" path/as
 	cc_twice "the assembler along PATH" -c x.c

@@ -124,11 +124,7 @@ appears() {
 # One that can't be read is passed over, and taken once it can. root reads everything, unless told not to.
 unreadable() {
 	pch_begin unreadable
-	drop=
-	if test "$(id -u)" = 0; then
-		drop="setpriv --bounding-set=-dac_override,-dac_read_search"
-		$drop true 2> /dev/null || return 0
-	fi
+	drop_rights || return 0
 	cc_plain="$drop $cc" cc_kache="$drop $KACHE $cc"
 	sed -i 's/V 1/V 8/' x.h
 	made

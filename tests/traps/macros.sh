@@ -34,6 +34,43 @@ trap_is hit reads_above "again"
 ln -sfn b/deep "$W/sub"; unseen
 trap_is miss reads_above "the link leads elsewhere"
 
+# What may not be read makes a macro do something else.
+trap_begin denied
+if drop_rights; then
+	trap_drop=$drop
+	printf one > "$W/tpl.txt"
+	chmod 000 "$W/tpl.txt"
+	macro 'std::fs::read_to_string("tpl.txt").unwrap_or_default()'
+	trap_is any denied "a file that may not be read"
+	unseen
+	trap_is any denied "again"
+	chmod 644 "$W/tpl.txt"; unseen
+	trap_is any denied "and then may"
+
+	trap_begin no_entry
+	trap_drop=$drop
+	mkdir "$W/closed"
+	touch "$W/closed/tpl.txt"
+	chmod 000 "$W/closed"
+	macro 'format!("{}", std::path::Path::new("closed/tpl.txt").exists())'
+	trap_is any no_entry "a directory that may not be entered"
+	unseen
+	trap_is any no_entry "again"
+	chmod 755 "$W/closed"; unseen
+	trap_is any no_entry "and then may"
+fi
+
+# A program that is not there, or is none.
+trap_begin starts_program
+macro 'std::process::Command::new("./tool").output().map_or_else(|_| "none".into(), |o| String::from_utf8(o.stdout).unwrap())'
+trap_is any starts_program "one that is not there"
+unseen
+trap_is any starts_program "again"
+printf '#!/bin/sh\necho one\n' > "$W/tool"; unseen
+trap_is any starts_program "it may not be run"
+chmod +x "$W/tool"; unseen
+trap_is any starts_program "and then may"
+
 trap_begin lists_directory
 mkdir "$W/tpl"
 macro 'let mut v: Vec<_> = std::fs::read_dir("tpl").unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect(); v.sort(); v.join(",")'

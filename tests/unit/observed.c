@@ -52,7 +52,7 @@ static void test_lists(void)
 {
 	struct kache_observed o;
 
-	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|Vx|", &o), 0,
+	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|U/u|W/v|U/v|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|Vx|", &o), 0,
 	       "a log is read");
 	is_list(&o.reads, "/a /b /r", "reads: sorted, once, without what was written first");
 	is_list(&o.absent, "/m", "absent");
@@ -60,8 +60,9 @@ static void test_lists(void)
 	is_list(&o.lists, "/d", "lists");
 	is_list(&o.links, "/s", "links");
 	is_list(&o.others, "/pipe", "others");
+	is_list(&o.denied, "/u", "denied");
 	is_list(&o.env, "U V", "env");
-	is_list(&o.writes, "/r /w", "writes");
+	is_list(&o.writes, "/r /v /w", "writes");
 	is_list(&o.programs, "/bin/true", "programs");
 	is_list(&o.clocks, "/bin/true", "who asked for the time");
 	ok(o.environment, "any variable may count");
