@@ -220,20 +220,21 @@ static bool only_temporary(const struct kache_collector *k, const char *path)
 	return named;
 }
 
-/* Directories that were looked at: of two on the path that are the same by a link, compilers leave one out. And those that names
- * climb out of. */
+static bool no_directory(const void *arg, const char *path)
+{
+	const struct kache_collector *k = arg;
+
+	return kache_strs_find(&k->run->seen.reads, path) || no_input(k, KACHE_INPUT_REAL, path) || only_temporary(k, path);
+}
+
+/* Directories that were looked at, which files that were read are not: of two on the path that are the same by a link, compilers
+ * leave one out. And those that names climb out of. */
 static int add_directories(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
-	const struct kache_strs *const lists[] = { &seen->present, &seen->climbs };
-	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
 
-	for (size_t n = 0; n < 2; n++)
-		for (size_t i = 0; i < lists[n]->n; i++)
-			if (!no_input(k, KACHE_INPUT_REAL, lists[n]->v[i]) && !only_temporary(k, lists[n]->v[i]) &&
-			    kache_collect_real(k, lists[n]->v[i], &known))
-				return KACHE_E_INVALID;
-	return KACHE_OK;
+	return kache_collect_reals(k, &seen->present, no_directory, k) || kache_collect_reals(k, &seen->climbs, no_directory, k)
+		       ? KACHE_E_INVALID : KACHE_OK;
 }
 
 static int add_seen(struct kache_collector *k, const struct kache_strs *paths, uint32_t kind)

@@ -193,7 +193,7 @@ int kache_collect_way(struct kache_collector *k, const char *path, struct kache_
 	return check_step(k, path);
 }
 
-int kache_collect_real(struct kache_collector *k, const char *path, struct kache_strs *known)
+static int add_real(struct kache_collector *k, const char *path, struct kache_strs *known)
 {
 	KACHE_AUTO_FREE char *name = kache_tokens_path(&k->c->tokens, path);
 	struct kache_hash h;
@@ -203,6 +203,17 @@ int kache_collect_real(struct kache_collector *k, const char *path, struct kache
 	if (kache_collect_way(k, path, known))
 		return KACHE_E_INVALID;
 	kache_collect_put(k, KACHE_INPUT_REAL, name, &h);
+	return KACHE_OK;
+}
+
+int kache_collect_reals(struct kache_collector *k, const struct kache_strs *paths,
+			bool (*no_input)(const void *arg, const char *path), const void *arg)
+{
+	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+
+	for (size_t i = 0; i < paths->n; i++)
+		if (!no_input(arg, paths->v[i]) && add_real(k, paths->v[i], &known))
+			return KACHE_E_INVALID;
 	return KACHE_OK;
 }
 

@@ -35,9 +35,10 @@ bool kache_collect_kernel_file(const char *path);
 /* The way to a file that was read: refused where a link or directory on it changed meanwhile. known: directories that were
  * looked at, gets more. */
 int kache_collect_way(struct kache_collector *k, const char *path, struct kache_strs *known);
-/* A directory that counts by where it is: one that is searched, or that a name climbs out of ("a/b/.."). Nothing where it is
- * none, or gone. known: as above. */
-int kache_collect_real(struct kache_collector *k, const char *path, struct kache_strs *known);
+/* Directories that count by where they are: those that are searched, or that a name climbs out of ("a/b/.."). Nothing for what is
+ * none, or gone, or none of which the caller says that it is no input. arg: the caller's own. */
+int kache_collect_reals(struct kache_collector *k, const struct kache_strs *paths,
+			bool (*no_input)(const void *arg, const char *path), const void *arg);
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
 int kache_collect_absent(struct kache_collector *k, const char *path);
 /* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */

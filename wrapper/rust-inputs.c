@@ -335,18 +335,11 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 }
 
 /* "a/../b.rs", and what the linker is told, leads elsewhere once a is a link. */
-static int add_climbs(struct rust_inputs *r, const struct kache_strs *climbs)
+static bool no_climb(const void *arg, const char *path)
 {
-	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
+	const struct rust_inputs *r = arg;
 
-	for (size_t i = 0; i < climbs->n; i++) {
-		const char *path = climbs->v[i];
-
-		if (!kache_collect_no_input(r->k, path) && !in_sysroot(r, path) && !kache_call_immutable(path) &&
-		    kache_collect_real(r->k, path, &known))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
+	return kache_collect_no_input(r->k, path) || in_sysroot(r, path) || kache_call_immutable(path);
 }
 
 static bool reported(const struct rust_inputs *r, const char *name)
@@ -410,8 +403,8 @@ static int from_observer(struct rust_inputs *r)
 {
 	const struct kache_observed *seen = &r->k->run->seen;
 
-	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) || add_climbs(r, &seen->climbs) ||
-	    add_programs(r))
+	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) ||
+	    kache_collect_reals(r->k, &seen->climbs, no_climb, r) || add_programs(r))
 		return KACHE_E_INVALID;
 	add_seen_paths(r, &seen->present, KACHE_INPUT_PRESENT);
 	add_seen_paths(r, &seen->links, KACHE_INPUT_LINK);
@@ -463,7 +456,7 @@ static int from_rules(struct rust_inputs *r)
 		if (end)
 			kache_strs_addn(&climbs, path, end);
 	}
-	return add_climbs(r, &climbs) ? KACHE_E_INVALID : add_source_tree(r);
+	return kache_collect_reals(r->k, &climbs, no_climb, r) ? KACHE_E_INVALID : add_source_tree(r);
 }
 
 int kache_rust_collect(struct kache_collector *k)

@@ -250,17 +250,9 @@ static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind
 	return KACHE_OK;
 }
 
-static int add_climbs(struct run *r)
+static bool no_climb(const void *arg, const char *path)
 {
-	KACHE_AUTO_STRS struct kache_strs known = { NULL, 0, 0 };
-
-	for (size_t i = 0; i < r->seen->climbs.n; i++) {
-		const char *path = r->seen->climbs.v[i];
-
-		if (!own(r, path) && !kernel_noise(path) && kache_collect_real(r->k, path, &known))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
+	return own(arg, path) || kernel_noise(path);
 }
 
 static int add_programs(struct run *r)
@@ -401,9 +393,9 @@ int kache_script_collect(struct kache_collector *k)
 	if (check_run(&r) || check_writes(&r) || add_outputs(&r, k->c->script.out_dir, "", 0))
 		return KACHE_E_INVALID;
 	check_streams(&r);
-	if (add_reads(&r, &r.seen->reads) || add_absent(&r) || add_climbs(&r) || add_programs(&r) ||
-	    add_seen(&r, &r.seen->present, KACHE_INPUT_PRESENT) || add_seen(&r, &r.seen->links, KACHE_INPUT_LINK) ||
-	    add_seen(&r, &r.seen->lists, KACHE_INPUT_LIST))
+	if (add_reads(&r, &r.seen->reads) || add_absent(&r) || kache_collect_reals(k, &r.seen->climbs, no_climb, &r) ||
+	    add_programs(&r) || add_seen(&r, &r.seen->present, KACHE_INPUT_PRESENT) ||
+	    add_seen(&r, &r.seen->links, KACHE_INPUT_LINK) || add_seen(&r, &r.seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;
 	return add_environment(&r) || add_declared(&r) ? KACHE_E_INVALID : KACHE_OK;
 }
