@@ -70,10 +70,26 @@ static bool precompiled(const char *path)
 	       (!memcmp(magic, "gpch", 4) || !memcmp(magic, "CPCH", 4));
 }
 
+/* Whether clang may have read one: found by its own name, asked for by any, or by arguments that others added. */
+static bool has_precompiled(const struct kache_collector *k)
+{
+	const struct kache_strs *reads = &k->run->seen.reads, *argv = &k->c->cc.argv;
+	bool may = k->c->cc.adds;
+
+	for (size_t i = 0; i < argv->n && !may; i++)
+		may = strstr(argv->v[i], "-include-pch") != NULL;
+	for (size_t i = 0; i < reads->n && !may; i++)
+		may = strstr(reads->v[i], ".pch") || strstr(reads->v[i], ".gch") || kache_ends(reads->v[i], ".cfg");
+	return may;
+}
+
+/* Of gcc's only those count here that are among several in a directory. */
 static void find_precompiled(const struct kache_collector *k, struct kache_strs *out)
 {
 	const struct kache_strs *reads = &k->run->seen.reads;
 
+	if (strcmp(k->c->compiler.family, "clang") ? !k->run->seen.lists.n : !has_precompiled(k))
+		return;
 	for (size_t i = 0; i < reads->n; i++)
 		if (!no_input(k, KACHE_INPUT_FILE, reads->v[i]) && precompiled(reads->v[i]))
 			kache_strs_add(out, reads->v[i]);
@@ -277,28 +293,26 @@ static int add_environment(struct kache_collector *k)
 	return add_names(k, KACHE_INPUT_ENV, message_variables, sizeof message_variables / sizeof *message_variables);
 }
 
-/* Whether path, as the kernel names it, is one of those that the compiler's identity holds, by whatever name. */
-static bool of_compiler(const struct kache_collector *k, const char *path)
+/* What the compiler's identity holds, by all names, and as the kernel names it. */
+static void files_of_compiler(const struct kache_collector *k, struct kache_strs *out)
 {
 	const struct kache_strs *files = &k->c->compiler.files;
 
-	if (kache_strs_has(files, path))
-		return true;
 	for (size_t i = 0; i < files->n; i++) {
-		KACHE_AUTO_FREE char *real = kache_path_real(files->v[i]);
+		char *real = kache_path_real(files->v[i]);
 
-		if (real && !strcmp(real, path))
-			return true;
+		kache_strs_add(out, files->v[i]);
+		if (real)
+			kache_strs_take(out, real);
 	}
-	return false;
 }
 
-/* A script has no record of its own program: its interpreter has. */
-static bool is_script(const struct kache_collector *k, const char *path)
+/* A script has no record of its own program: its interpreter has. own: files of the compiler. */
+static bool is_script(const struct kache_collector *k, const char *path, const struct kache_strs *own)
 {
 	KACHE_AUTO_FREE char *real = kache_path_real(path);
 
-	return real && !of_compiler(k, real) && !kache_strs_find(&k->run->seen.programs, real);
+	return real && !kache_strs_has(own, real) && !kache_strs_find(&k->run->seen.programs, real);
 }
 
 /* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
@@ -306,17 +320,18 @@ static bool is_script(const struct kache_collector *k, const char *path)
 static int add_programs(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
-	KACHE_AUTO_STRS struct kache_strs strange = { NULL, 0, 0 };
+	KACHE_AUTO_STRS struct kache_strs strange = { NULL, 0, 0 }, own = { NULL, 0, 0 };
 	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
 
 	for (size_t i = 0; i < seen->searched.n; i++)
 		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
 			return KACHE_E_INVALID;
+	files_of_compiler(k, &own);
 	for (size_t i = 0; i < seen->programs.n; i++)
-		if (!of_compiler(k, seen->programs.v[i]) && (!self || strcmp(self, seen->programs.v[i])))
+		if (!kache_strs_has(&own, seen->programs.v[i]) && (!self || strcmp(self, seen->programs.v[i])))
 			kache_strs_add(&strange, seen->programs.v[i]);
 	for (size_t i = 0; i < seen->execs.n; i++)
-		if (is_script(k, seen->execs.v[i]))
+		if (is_script(k, seen->execs.v[i], &own))
 			kache_strs_add(&strange, seen->execs.v[i]);
 	if (strange.n && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
 			  add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))

@@ -217,8 +217,9 @@ int kache_collect_reals(struct kache_collector *k, const struct kache_strs *path
 	return KACHE_OK;
 }
 
-/* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. */
-static char *topmost_missing(const char *path)
+/* Where nothing is in a directory because that is missing, the directory says it for all that was looked for. Compilers look for
+ * many names in few places, so the last that was there is not asked for again. */
+static char *topmost_missing(struct kache_collector *k, const char *path)
 {
 	char *top = kache_strdup(path);
 	struct stat st;
@@ -226,8 +227,13 @@ static char *topmost_missing(const char *path)
 	for (;;) {
 		char *dir = kache_path_dir(top);
 
-		if (!strcmp(dir, "/") || !strcmp(dir, ".") || !stat(dir, &st) || errno != ENOENT) {
+		if (k->there && !strcmp(dir, k->there)) {
 			free(dir);
+			return top;
+		}
+		if (!strcmp(dir, "/") || !strcmp(dir, ".") || !stat(dir, &st) || errno != ENOENT) {
+			free(k->there);
+			k->there = dir;
 			return top;
 		}
 		free(top);
@@ -237,15 +243,21 @@ static char *topmost_missing(const char *path)
 
 int kache_collect_absent(struct kache_collector *k, const char *path)
 {
-	KACHE_AUTO_FREE char *top = topmost_missing(path);
-	KACHE_AUTO_FREE char *name = kache_tokens_path(&k->c->tokens, top);
+	KACHE_AUTO_FREE char *top = NULL, *name = NULL;
 	struct kache_hash h;
 
+	if (k->missing && kache_path_below(path, k->missing, NULL))
+		return KACHE_OK;
+	top = topmost_missing(k, path);
+	name = kache_tokens_path(&k->c->tokens, top);
 	if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
 		return kache_collect_refuse(k, "input-unreadable", top);
 	if (h.b[0])	/* it came into being meanwhile */
 		return kache_collect_refuse(k, "input-changed", top);
 	kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
+	free(k->missing);
+	k->missing = top;
+	top = NULL;
 	return KACHE_OK;
 }
 
@@ -312,6 +324,8 @@ int kache_inputs_collect(struct kache_call *c, const struct kache_run *run, stru
 	if (!rc)
 		rc = add_extra(&k);
 	free(k.slots);
+	free(k.there);
+	free(k.missing);
 	if (rc) {
 		free(k.set.inputs);
 		kache_manifest_release(out);

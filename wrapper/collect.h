@@ -15,6 +15,7 @@ struct kache_collector {
 	size_t n_slots;
 	const char *reason;
 	char *detail;
+	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */
 };
 
 /* The inputs can't all be told: notes the first reason (a fixed name). Always KACHE_E_INVALID. */

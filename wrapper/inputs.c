@@ -144,11 +144,13 @@ static char *real_name(struct kache_call *c, const char *name, const char *real)
 /* A compiler drops one of two directories on its path that are the same, and "a/.." is wherever b is that a leads to. */
 static int real_now(struct kache_call *c, const char *name, const char *path, struct kache_hash *out)
 {
-	KACHE_AUTO_FREE char *real = kache_path_real(path);
-	KACHE_AUTO_FREE char *text = NULL;
+	KACHE_AUTO_FREE char *real = NULL, *text = NULL;
 	struct stat st;
 
-	if (!real || stat(real, &st) || !S_ISDIR(st.st_mode))
+	if (stat(path, &st) || !S_ISDIR(st.st_mode))
+		return KACHE_E_NOENT;
+	real = kache_path_real(path);
+	if (!real)
 		return KACHE_E_NOENT;
 	text = real_name(c, name, real);
 	kache_hash_bytes(text, strlen(text), out);
