@@ -20,47 +20,19 @@ int kache_collect_refuse(struct kache_collector *k, const char *reason, const ch
 	return KACHE_E_INVALID;
 }
 
-static size_t slot_of(const struct kache_collector *k, const char *name)
-{
-	uint64_t h = UINT64_C(0xcbf29ce484222325);	/* FNV-1a */
-
-	for (const char *p = name; *p; p++)
-		h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
-	h ^= h >> 32;
-	for (size_t at = (size_t)h & (k->n_slots - 1); ; at = (at + 1) & (k->n_slots - 1))
-		if (!k->slots[at] || !strcmp(k->m->names[k->slots[at] - 1], name))
-			return at;
-}
-
-/* Twice the room, for hundreds of headers and as many places where they are not. */
-static void grow_slots(struct kache_collector *k)
-{
-	k->n_slots = k->n_slots ? 2 * k->n_slots : 256;
-	free(k->slots);
-	k->slots = kache_calloc(k->n_slots, sizeof *k->slots);
-	for (size_t i = 0; i < k->m->n_names; i++)
-		k->slots[slot_of(k, k->m->names[i])] = (uint32_t)i + 1;
-}
-
 void kache_collect_put(struct kache_collector *k, uint32_t kind, const char *name, const struct kache_hash *hash)
 {
-	size_t at;
+	const size_t before = k->m->n_names;
+	const uint32_t index = kache_manifest_name(k->m, name);
 
-	if (k->m->n_names * 2 >= k->n_slots)
-		grow_slots(k);
-	at = slot_of(k, name);
-	if (!k->slots[at]) {
-		k->slots[at] = kache_manifest_new_name(k->m, name) + 1;
-	} else {
-		for (size_t i = 0; i < k->set.n; i++)
-			if (k->set.inputs[i].name == k->slots[at] - 1 && k->set.inputs[i].kind == kind)
-				return;
-	}
+	for (size_t i = 0; i < k->set.n && k->m->n_names == before; i++)
+		if (k->set.inputs[i].name == index && k->set.inputs[i].kind == kind)
+			return;
 	if (k->set.n == k->cap) {
 		k->cap = k->cap ? k->cap * 2 : 64;
 		k->set.inputs = kache_realloc(k->set.inputs, k->cap, sizeof *k->set.inputs);
 	}
-	k->set.inputs[k->set.n++] = (struct kache_input){ kind, k->slots[at] - 1, *hash };
+	k->set.inputs[k->set.n++] = (struct kache_input){ kind, index, *hash };
 }
 
 int kache_collect_now(struct kache_collector *k, uint32_t kind, const char *name)
@@ -323,7 +295,6 @@ int kache_inputs_collect(struct kache_call *c, const struct kache_run *run, stru
 	rc = c->lang->collect(&k);
 	if (!rc)
 		rc = add_extra(&k);
-	free(k.slots);
 	free(k.there);
 	free(k.missing);
 	if (rc) {

@@ -11,8 +11,6 @@ struct kache_collector {
 	struct kache_manifest *m;
 	struct kache_input_set set;
 	size_t cap;
-	uint32_t *slots;	/* open addressing: 1 + number of a name of m */
-	size_t n_slots;
 	const char *reason;
 	char *detail;
 	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */

@@ -24,6 +24,7 @@ void kache_manifest_release(struct kache_manifest *m)
 	for (size_t i = 0; i < m->n_names; i++)
 		free(m->names[i]);
 	free(m->names);
+	free(m->slots);
 	release_sets(m->sets, m->n_sets);
 	*m = (struct kache_manifest){ 0 };
 }
@@ -117,22 +118,58 @@ int kache_manifest_decode(const void *data, size_t len, struct kache_manifest *m
 	return KACHE_OK;
 }
 
-uint32_t kache_manifest_name(struct kache_manifest *m, const char *name)
+static size_t slot_of(const struct kache_manifest *m, const char *name)
 {
-	for (size_t i = 0; i < m->n_names; i++)
-		if (!strcmp(m->names[i], name))
-			return (uint32_t)i;
-	return kache_manifest_new_name(m, name);
+	uint64_t h = UINT64_C(0xcbf29ce484222325);	/* FNV-1a */
+
+	for (const char *p = name; *p; p++)
+		h = (h ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	h ^= h >> 32;
+	for (size_t at = (size_t)h & (m->n_slots - 1); ; at = (at + 1) & (m->n_slots - 1))
+		if (!m->slots[at] || !strcmp(m->names[m->slots[at] - 1], name))
+			return at;
 }
 
-uint32_t kache_manifest_new_name(struct kache_manifest *m, const char *name)
+/* Room for twice as many names and more, for hundreds of headers and as many places where they are not. */
+static void grow_slots(struct kache_manifest *m)
+{
+	m->n_slots = 256;
+	while (m->n_slots < 4 * m->n_names)
+		m->n_slots *= 2;
+	free(m->slots);
+	m->slots = kache_calloc(m->n_slots, sizeof *m->slots);
+	for (size_t i = 0; i < m->n_names; i++)
+		m->slots[slot_of(m, m->names[i])] = (uint32_t)i + 1;
+}
+
+static void drop_slots(struct kache_manifest *m)
+{
+	free(m->slots);
+	m->slots = NULL;
+	m->n_slots = 0;
+}
+
+static void new_name(struct kache_manifest *m, const char *name)
 {
 	if (m->n_names >= m->cap_names) {
 		m->cap_names = m->n_names ? 2 * m->n_names : 16;
 		m->names = kache_realloc(m->names, m->cap_names, sizeof *m->names);
 	}
-	m->names[m->n_names] = kache_strdup(name);
-	return (uint32_t)m->n_names++;
+	m->names[m->n_names++] = kache_strdup(name);
+}
+
+uint32_t kache_manifest_name(struct kache_manifest *m, const char *name)
+{
+	size_t at;
+
+	if (2 * m->n_names >= m->n_slots)
+		grow_slots(m);
+	at = slot_of(m, name);
+	if (!m->slots[at]) {
+		new_name(m, name);
+		m->slots[at] = (uint32_t)m->n_names;
+	}
+	return m->slots[at] - 1;
 }
 
 /* Drops names that no set uses any more and renumbers the rest. */
@@ -140,6 +177,7 @@ static void compact_names(struct kache_manifest *m)
 {
 	uint32_t *to = kache_calloc(m->n_names, sizeof *to), used = 0;
 
+	drop_slots(m);
 	for (size_t i = 0; i < m->n_sets; i++)
 		for (size_t k = 0; k < m->sets[i].n; k++)
 			to[m->sets[i].inputs[k].name] = 1;
@@ -187,6 +225,8 @@ static int has_result(const struct kache_manifest *m, const struct kache_hash *r
 
 void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest *other)
 {
+	uint32_t *to_name = kache_calloc(other->n_names, sizeof *to_name);	/* 1 + index in m of a name of other */
+
 	for (size_t i = 0; i < other->n_sets && m->n_sets < KACHE_MANIFEST_SETS; i++) {
 		const struct kache_input_set *from = &other->sets[i];
 		struct kache_input_set *to;
@@ -198,10 +238,15 @@ void kache_manifest_merge(struct kache_manifest *m, const struct kache_manifest 
 		*to = *from;
 		to->inputs = kache_calloc(from->n, sizeof *to->inputs);
 		for (size_t k = 0; k < from->n; k++) {
+			uint32_t *name = &to_name[from->inputs[k].name];
+
+			if (!*name)
+				*name = kache_manifest_name(m, other->names[from->inputs[k].name]) + 1;
 			to->inputs[k] = from->inputs[k];
-			to->inputs[k].name = kache_manifest_name(m, other->names[from->inputs[k].name]);
+			to->inputs[k].name = *name - 1;
 		}
 	}
+	free(to_name);
 }
 
 void kache_manifest_result(const struct kache_manifest *m, const struct kache_hash *invocation,

@@ -52,6 +52,8 @@ struct kache_manifest {
 	char *describe;			/* the components of the invocation key, one "label value" a line */
 	char **names;
 	size_t n_names, cap_names;	/* cap: what names has room for, if that is known */
+	uint32_t *slots;		/* of kache_manifest_name(), open addressing: 1 + index of a name */
+	size_t n_slots;
 	struct kache_input_set *sets;
 	size_t n_sets;
 };
@@ -61,8 +63,6 @@ void kache_manifest_encode(const struct kache_manifest *m, struct kache_buf *out
 int kache_manifest_decode(const void *data, size_t len, struct kache_manifest *m);
 /* Index of name, added if new. */
 uint32_t kache_manifest_name(struct kache_manifest *m, const char *name);
-/* The same for a name that is known to be new. */
-uint32_t kache_manifest_new_name(struct kache_manifest *m, const char *name);
 /* Puts set first (taking its inputs), drops an older one with the same result and those beyond
  * KACHE_MANIFEST_SETS. Input names must be indexes of m. */
 void kache_manifest_add(struct kache_manifest *m, struct kache_input_set *set);
