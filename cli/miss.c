@@ -85,6 +85,8 @@ static char *shown(const struct kache_input *in)
 		return NULL;
 	if (in->kind == KACHE_INPUT_PRESENT)
 		return kache_strdup(in->hash.b[0] == 'd' ? "a directory" : "a file");
+	if (in->kind == KACHE_INPUT_ABSENT && in->hash.b[0] == KACHE_ABSENT_CLOSED)
+		return kache_strdup("can't be reached");
 	if (kache_hash_eq(&in->hash, &none))
 		return kache_strdup(in->kind == KACHE_INPUT_ABSENT ? "not there" : "unset");
 	kache_hash_hex(&in->hash, hex);

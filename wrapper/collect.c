@@ -224,7 +224,7 @@ int kache_collect_absent(struct kache_collector *k, const char *path)
 	name = kache_tokens_path(&k->c->tokens, top);
 	if (kache_input_now(k->c, KACHE_INPUT_ABSENT, name, &h))
 		return kache_collect_refuse(k, "input-unreadable", top);
-	if (h.b[0])	/* it came into being meanwhile */
+	if (h.b[0] == KACHE_ABSENT_THERE)	/* it came into being meanwhile */
 		return kache_collect_refuse(k, "input-changed", top);
 	kache_collect_put(k, KACHE_INPUT_ABSENT, name, &h);
 	free(k->missing);

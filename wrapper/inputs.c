@@ -217,10 +217,10 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 		return place_now(path, out);
 	case KACHE_INPUT_REAL:
 		return real_now(c, name, path, out);
-	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing */
+	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing, but not what may not be entered */
 		zero(out);
-		if (!stat(path, &st))
-			out->b[0] = 1;
+		out->b[0] = !stat(path, &st) ? KACHE_ABSENT_THERE
+			    : errno == ENOENT || errno == ENOTDIR ? KACHE_ABSENT : KACHE_ABSENT_CLOSED;
 		return KACHE_OK;
 	default:
 		if (stat(path, &st))

@@ -308,7 +308,7 @@ static int add_vain(struct rust_inputs *r)
 		name = kache_tokens_path(&r->k->c->tokens, path);
 		if (kache_input_now(r->k->c, KACHE_INPUT_ABSENT, name, &h))
 			return kache_collect_refuse(r->k, "input-unreadable", path);
-		if (!h.b[0])	/* else it came into being meanwhile and was not used */
+		if (h.b[0] != KACHE_ABSENT_THERE)	/* else it came into being meanwhile and was not used */
 			kache_collect_put(r->k, KACHE_INPUT_ABSENT, name, &h);
 		else if (!in_out_dir(r, path))
 			return kache_collect_refuse(r->k, "input-changed", path);

@@ -181,7 +181,7 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 	if (d && d->gone)
 		return true;
 	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
-		return stat(path, &st) != 0;
+		return stat(path, &st) && (errno == ENOENT || errno == ENOTDIR);
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
 

@@ -12,7 +12,7 @@
 
 enum kache_input_kind {
 	KACHE_INPUT_FILE = 1,		/* name: token path; hash: content */
-	KACHE_INPUT_ABSENT = 2,		/* name: token path where nothing may be; hash: zero */
+	KACHE_INPUT_ABSENT = 2,		/* name: token path where nothing may be; hash: first byte is below, the rest zero */
 	KACHE_INPUT_LIST = 3,		/* name: token path of a directory; hash: of its sorted names */
 	KACHE_INPUT_ENV = 4,		/* name: variable; hash: of its value, zero if unset */
 	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
@@ -30,6 +30,9 @@ enum kache_input_kind {
 	KACHE_INPUT_SAME_TIME = 16,
 	KACHE_INPUT_LAST = KACHE_INPUT_SAME_TIME
 };
+/* What can't be reached, for want of rights or by links in a circle, is there for nobody, but compilers may take offence. No
+ * manifest says "there". */
+enum kache_input_absent { KACHE_ABSENT = 0, KACHE_ABSENT_THERE = 1, KACHE_ABSENT_CLOSED = 2 };
 
 struct kache_input {
 	uint32_t kind;

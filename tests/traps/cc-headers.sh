@@ -281,6 +281,13 @@ denied() {
 	cc_is any "again" -c x.c
 	chmod 755 closed
 	cc_is any "and then can" -c x.c
+	printf '#include "h.h"\nint f(void) { return H; }\n' > x.c
+	mkdir shut
+	cc_twice "a directory that has no such header" -Ishut -Iopen -c x.c
+	chmod 000 shut
+	cc_is any "which may not be entered any more" -Ishut -Iopen -c x.c
+	chmod 755 shut
+	cc_is any "and then may" -Ishut -Iopen -c x.c
 	ln -s loop loop
 	cc_is any "links that lead in circles" -Iloop -Iopen -c x.c
 	cc_is any "again" -Iloop -Iopen -c x.c
