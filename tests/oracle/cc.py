@@ -4,7 +4,8 @@
 cc.py KACHE [--edits N] [--seed S] [--compiler CC]… [--pauses P] [--moved M] [--results FILE] [--keep]
 
 Makes a small project and edits it at random: headers that change, appear, vanish, become links or come back, in files and whole
-directories, with old times and with sizes that stay; data that is embedded; variables; working directories. After each edit a call
+directories, with old times and with sizes that stay; precompiled headers; what nobody may read or enter (root gives that right up,
+where setpriv is there); data that is embedded; variables; working directories. After each edit a call
 that was made before, or a new one of random flags, is made twice, without kache and through it, in the same place. Exit status,
 messages and each file that a call leaves anywhere in the project, with its name, kind, mode and content, have to be the same. What
 differs between two calls without kache, too, is not counted.
@@ -28,7 +29,7 @@ import time
 
 EDITS = ["change", "change", "appear", "appear", "vanish", "link", "back", "back", "back", "nothing", "nothing", "touch",
          "same-size", "data", "part", "rsp", "source", "dir-link", "rename-dir", "old-time", "maybe", "copy", "mode", "specs",
-         "replace"]
+         "replace", "deny", "deny", "pch"]
 HEADERS = ["h%d.h" % i for i in range(5)]
 PLACES = ["src", "one", "two", "one/deep"]
 NAMES = ["src", "one", "two", "base", "out", "build", "data.bin", "flags.rsp", "two.rsp", "my.specs", "my.cfg", "ignore.txt", "x.o"]
@@ -69,7 +70,7 @@ CLANG = [["-fcolor-diagnostics"], ["-Weverything"], ["-fsave-optimization-record
          ["-fstack-size-section"], ["-Rpass=inline", "-O2"], ["-fproc-stat-report=@OBJ@.stat"], ["-gmodules"],
          ["-fprofile-list=ignore.txt", "-fprofile-instr-generate"], ["-fcrash-diagnostics-dir=out"], ["--target=i386-linux-gnu"],
          ["-fdiagnostics-format=msvc"], ["-dD", "-E"], ["-fthinlto-index=x"], ["-stdlib=libstdc++"], ["--sysroot=one"],
-         ["-isysroot", "two"]]
+         ["-isysroot", "two"], ["-include-pch", "one/h1.h.pch"], ["-Xclang", "-fno-pch-timestamp"]]
 VARIABLES = {"CPATH": ["one", "two", ":one", "two:one/deep", ""], "C_INCLUDE_PATH": ["one", "two"],
              "CPLUS_INCLUDE_PATH": ["two", "one/deep"], "LANG": ["de_DE.UTF-8", "C.UTF-8", "C"], "LC_ALL": ["C", "POSIX"],
              "SOURCE_DATE_EPOCH": ["0", "1000000000", "x"], "DEPENDENCIES_OUTPUT": ["out/env.d", "out/env.d target"],
@@ -152,9 +153,18 @@ def header(rng, i):
     return "\n".join(lines) + "\n"
 
 
+def go_by_modes():
+    """What to put before a command, so that modes of files hold it up."""
+    words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if os.getuid() or not shutil.which("setpriv") or subprocess.run(words + ["true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        return []
+    return words
+
+
 class Oracle:
     def __init__(self, options):
         self.options = options
+        self.drop = go_by_modes()
         self.random = random.Random(options.seed)
         self.scratch = tempfile.mkdtemp(prefix="kache-oracle.")
         self.top = os.path.join(self.scratch, "p")
@@ -249,6 +259,7 @@ class Oracle:
             if os.path.islink(path):
                 os.unlink(path)
             os.makedirs(path, exist_ok=True)
+            os.chmod(path, 0o755)
         for key, what in state.items():
             if now.get(key) != what:
                 self.put(key, what)
@@ -327,6 +338,20 @@ class Oracle:
             if name != path and os.path.exists(full):
                 self.remove(name)
                 shutil.copy2(full, os.path.join(self.top, name))
+        elif kind == "deny":
+            what = os.path.join(self.top, rng.choice(["one", "two", "one/deep"])) if rng.random() < 0.6 or not path else full
+            if os.path.exists(what):
+                os.chmod(what, 0 if os.stat(what).st_mode & 0o700 else 0o755)
+            path = os.path.relpath(what, self.top)
+        elif kind == "pch":
+            cc, end = rng.choice([("gcc", ".gch"), ("g++", ".gch"), ("clang", ".pch"), ("clang++", ".gch")])
+            place, i = rng.choice(PLACES), rng.choice([0, 1])
+            path = "%s/%s%s" % (place, HEADERS[i], end)
+            self.write("%s/%s" % (place, HEADERS[i]), header(rng, i))
+            language = "c++-header" if "++" in cc else "c-header"
+            subprocess.run([cc, "-x", language, "%s/%s" % (place, HEADERS[i]), "-o", path, "-idirafter", "base"] +
+                           rng.choice([[], [], ["-O2"], ["-g"], ["-Xclang", "-fno-pch-timestamp"] if "clang" in cc else []]),
+                           cwd=self.top, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         elif kind == "mode":
             os.chmod(full, rng.choice([0o600, 0o644, 0o444]), follow_symlinks=True) if os.path.exists(full) else None
         elif kind in ("dir-link", "rename-dir"):
@@ -415,7 +440,7 @@ class Oracle:
             env["KACHE_BASE_DIR"] = base
         cwd = os.path.join(self.top, call["cwd"]) if call["cwd"] else self.top
         env["PWD"] = cwd
-        done = subprocess.run(([self.options.kache] if store else []) + [call["cc"]] + args, cwd=cwd, env=env,
+        done = subprocess.run(self.drop + ([self.options.kache] if store else []) + [call["cc"]] + args, cwd=cwd, env=env,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=120)
         return done.returncode, done.stdout, done.stderr
