@@ -111,6 +111,7 @@ class Sccache(Tool):
 
     def start(self):
         super().start()
+        self.stop()		# a second one would take the first one's socket, and the first would stay for ever
         subprocess.run([self.program, "--start-server"], env=self.environment(), capture_output=True, check=False)
 
     def stop(self):
