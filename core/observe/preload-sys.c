@@ -55,6 +55,33 @@ EXPORT int my_connect(int fd, const struct sockaddr *to, unsigned len)
 	return result;
 }
 
+/* From then on names stand for other files than the reader of the log would find. */
+static void note_other_names(void)
+{
+	kache_note_name('!', "a program that gives itself other files or another root");
+}
+
+EXPORT int my_chroot(const char *path) NAMED(chroot);
+EXPORT int my_chroot(const char *path)
+{
+	note_other_names();
+	return REAL(chroot)(path);
+}
+
+EXPORT int my_unshare(int flags) NAMED(unshare);
+EXPORT int my_unshare(int flags)
+{
+	note_other_names();
+	return REAL(unshare)(flags);
+}
+
+EXPORT int my_setns(int fd, int type) NAMED(setns);
+EXPORT int my_setns(int fd, int type)
+{
+	note_other_names();
+	return REAL(setns)(fd, type);
+}
+
 /* The time of day. Durations are of no matter, and asked for all the time. */
 static void note_clock(void)
 {
@@ -104,7 +131,7 @@ EXPORT int my_timespec_get(void *out, int base)
 /* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
  * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
 enum kind { OPEN, CREAT, OPENAT2, LOOK, ACCESS, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
-	    CONNECT, CLOCK, UNSEEN };
+	    CONNECT, CLOCK, UNSEEN, OTHER_NAMES };
 struct by_number {
 	short number;
 	signed char kind, dirfd, path, more;
@@ -134,6 +161,8 @@ static const struct by_number calls[] = {
 	{ SYS_socket, SOCKET, 0, 0, 0 }, { SYS_connect, CONNECT, 0, 1, 2 },
 	{ SYS_execve, UNSEEN, 0, 0, 0 }, { SYS_execveat, UNSEEN, 0, 0, 0 },
 	{ SYS_open_by_handle_at, UNSEEN, 0, 0, 0 },
+	{ SYS_chroot, OTHER_NAMES, 0, 0, 0 }, { SYS_pivot_root, OTHER_NAMES, 0, 0, 0 }, { SYS_unshare, OTHER_NAMES, 0, 0, 0 },
+	{ SYS_setns, OTHER_NAMES, 0, 0, 0 },
 #ifdef SYS_io_uring_setup
 	{ SYS_io_uring_setup, UNSEEN, 0, 0, 0 },
 #endif
@@ -172,7 +201,7 @@ static void note_call(const struct by_number *c, const long *a, long result)
 		if (c->dirfd < 0 || a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE || a[0] == CLOCK_TAI)
 			note_clock();
 		break;
-	case UNSEEN: break;
+	case UNSEEN: case OTHER_NAMES: break;
 	}
 }
 
@@ -191,6 +220,8 @@ EXPORT long my_syscall(long n, long a0, long a1, long a2, long a3, long a4, long
 		kache_note_name('!', n == SYS_execve || n == SYS_execveat ?
 				"a program started by a bare system call" :
 				"files opened by io_uring or by handle");
+	if (call && call->kind == OTHER_NAMES)
+		note_other_names();
 	result = raw(n, a0, a1, a2, a3, a4, a5);
 	if (call)
 		note_call(call, args, result);

@@ -111,6 +111,9 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(int, gettimeofday, (void *, void *)) \
 	X(long, time, (long *)) \
 	X(int, timespec_get, (void *, int)) \
+	X(int, chroot, (const char *)) \
+	X(int, unshare, (int)) \
+	X(int, setns, (int, int)) \
 	X(int, socket, (int, int, int)) \
 	X(int, connect, (int, const struct sockaddr *, unsigned)) \
 	X(long, syscall, (long, long, long, long, long, long, long))

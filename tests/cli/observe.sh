@@ -57,6 +57,10 @@ fi
 echo x > socket
 observe ./calls stranger
 has Nunix "somebody may listen later"
+for how in roots spaces; do
+	observe ./calls $how
+	matches '^!a program that gives itself other files' "names that would mean something else: $how"
+done
 
 observe ./calls lists
 for f in opendir fdopendir scandir nftw nftw/sub glob/; do has "L$PWD/l/$f"; done

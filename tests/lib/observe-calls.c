@@ -117,6 +117,16 @@ static void stranger(void)
 	connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&there, sizeof there);
 }
 
+static void roots(void)
+{
+	chroot("/nowhere");
+}
+
+static void spaces(void)
+{
+	syscall(SYS_unshare, 0);
+}
+
 static int every(const char *path, const struct stat *st, int kind, struct FTW *where)
 {
 	(void)path, (void)st, (void)kind, (void)where;
@@ -274,7 +284,8 @@ static void others(void)
 int main(int argc, char **argv)
 {
 	static const struct { const char *name; void (*run)(void); } groups[] = {
-		{ "opens", opens }, { "looks", looks }, { "denials", denials }, { "stranger", stranger }, { "lists", lists }, { "changes", changes },
+		{ "opens", opens }, { "looks", looks }, { "denials", denials }, { "stranger", stranger }, { "roots", roots }, { "spaces", spaces },
+		{ "lists", lists }, { "changes", changes },
 		{ "starts", starts }, { "others", others },
 		{ "calendar", calendar }, { "durations", durations }, { "clock_real", clock_real }, { "clock_coarse", clock_coarse },
 		{ "clock_day", clock_day }, { "clock_time", clock_time }, { "clock_standard", clock_standard },
