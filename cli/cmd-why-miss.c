@@ -79,7 +79,7 @@ static const char *advice(const char *reason)
 		{ "unstable-flag", "This unstable flag may leave files that kache would not see." },
 		{ "compiler-changed", "The compiler was replaced while it ran; building again stores it." },
 		{ "input-changed", "A file changed while the compiler ran; building again stores it." },
-		{ "input-unreadable", "A file that the compiler read can't be read." },
+		{ "input-unreadable", "A file that the compiler read, or tried to, can't be read." },
 		{ "network", "The compile used the network (a procedural macro, most likely), whose answer can't be part of a key." },
 		{ "unobserved-process", "A program ran that could not be observed: a static linker, or one that drops its environment." },
 		{ "unobserved-link", "Linking is cached only where the observer library works (KACHE_OBSERVE, Linux with glibc)." },
