@@ -25,13 +25,14 @@ static int file_now(struct kache_call *c, const char *path, struct kache_hash *o
 	return kache_map_hash(c->store, path, &st, out);
 }
 
-/* Names only: what is in the files is another input. sorted: whatever order the directory has them in. */
+/* Names, and what each is, which who lists a directory is told as well. What is in the files is another input. sorted: whatever
+ * order the directory has them in. */
 static int list_now(const char *path, bool sorted, struct kache_hash *out)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	struct kache_hasher h;
 
-	if (kache_dir_names(path, &names))
+	if (kache_dir_entries(path, &names))
 		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
 	if (sorted)
 		kache_strs_sort(&names);
@@ -201,6 +202,7 @@ static int same_now(struct kache_call *c, const char *names, bool by_time, struc
 static int path_now(struct kache_call *c, uint32_t kind, const char *name, const char *path, struct kache_hash *out)
 {
 	struct stat st;
+	bool link;
 
 	switch (kind) {
 	case KACHE_INPUT_FILE:
@@ -223,10 +225,14 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 			    : errno == ENOENT || errno == ENOTDIR ? KACHE_ABSENT : KACHE_ABSENT_CLOSED;
 		return KACHE_OK;
 	default:
-		if (stat(path, &st))
+		if (lstat(path, &st))
+			return KACHE_E_NOENT;
+		link = S_ISLNK(st.st_mode);
+		if (link && stat(path, &st))
 			return KACHE_E_NOENT;
 		zero(out);
 		out->b[0] = S_ISDIR(st.st_mode) ? 'd' : 'f';
+		out->b[2] = link;
 		/* Who asks may have asked for these. Times are another thing in each checkout. */
 		if (S_ISREG(st.st_mode)) {
 			const uint64_t size = (uint64_t)st.st_size;

@@ -112,18 +112,50 @@ int kache_mkdirs(const char *path, mode_t mode)
 	return mkdir(copy, mode) && errno != EEXIST ? KACHE_E_IO : KACHE_OK;
 }
 
-int kache_dir_names(const char *path, struct kache_strs *out)
+/* Some file systems leave it to stat. */
+static char kind_of(DIR *d, const struct dirent *item)
+{
+	struct stat st;
+
+	switch (item->d_type) {
+	case DT_REG: return 'f';
+	case DT_DIR: return 'd';
+	case DT_LNK: return 'l';
+	case DT_UNKNOWN: break;
+	default: return 'o';
+	}
+	if (fstatat(dirfd(d), item->d_name, &st, AT_SYMLINK_NOFOLLOW))
+		return 'o';
+	return S_ISREG(st.st_mode) ? 'f' : S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : 'o';
+}
+
+static int read_dir(const char *path, bool kinds, struct kache_strs *out)
 {
 	DIR *d = opendir(path);
 	struct dirent *item;
 
 	if (!d)
 		return KACHE_E_IO;
-	while ((item = readdir(d)))
-		if (strcmp(item->d_name, ".") && strcmp(item->d_name, ".."))
+	while ((item = readdir(d))) {
+		if (!strcmp(item->d_name, ".") || !strcmp(item->d_name, ".."))
+			continue;
+		if (kinds)
+			kache_strs_take(out, kache_concat((char[]){ kind_of(d, item), '\0' }, item->d_name, NULL));
+		else
 			kache_strs_add(out, item->d_name);
+	}
 	closedir(d);
 	return KACHE_OK;
+}
+
+int kache_dir_names(const char *path, struct kache_strs *out)
+{
+	return read_dir(path, false, out);
+}
+
+int kache_dir_entries(const char *path, struct kache_strs *out)
+{
+	return read_dir(path, true, out);
 }
 
 char *kache_temp_name(const char *dir, const char *prefix)

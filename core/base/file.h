@@ -24,6 +24,8 @@ int kache_mkdirs(const char *path, mode_t mode);
 /* Adds the names in a directory but "." and "..", in its own order. 0 or KACHE_E_IO (errno). */
 struct kache_strs;
 int kache_dir_names(const char *path, struct kache_strs *out);
+/* The same, each name behind a letter for what it is: f(ile), d(irectory), l(ink), o(ther). */
+int kache_dir_entries(const char *path, struct kache_strs *out);
 /* A fresh name "<dir>/<prefix><pid>-<counter>", unique among living processes. Fresh memory. */
 char *kache_temp_name(const char *dir, const char *prefix);
 

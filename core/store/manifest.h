@@ -13,16 +13,16 @@
 enum kache_input_kind {
 	KACHE_INPUT_FILE = 1,		/* name: token path; hash: content */
 	KACHE_INPUT_ABSENT = 2,		/* name: token path where nothing may be; hash: first byte is below, the rest zero */
-	KACHE_INPUT_LIST = 3,		/* name: token path of a directory; hash: of its sorted names */
+	KACHE_INPUT_LIST = 3,		/* name: token path of a directory; hash: of its sorted names and what each is */
 	KACHE_INPUT_ENV = 4,		/* name: variable; hash: of its value, zero if unset */
 	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
-	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: first byte is 'f' or 'd' */
+	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: 'f' or 'd', and what it may be asked for */
 	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
 	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
 	KACHE_INPUT_LINK = 9,		/* name: token path of a symbolic link; hash: of its target */
 	KACHE_INPUT_PLACE = 10,		/* name: a token; hash: of the directory that it stands for, by name */
 	KACHE_INPUT_TIME = 11,		/* name: token path of a file; hash: of the second that it was last changed in */
-	KACHE_INPUT_ORDER = 12,		/* name: token path of a directory; hash: of its names as they come */
+	KACHE_INPUT_ORDER = 12,		/* the same as they come */
 	KACHE_INPUT_ENVIRON_TOKEN = 13,	/* as ENVIRON, of the values with paths as tokens */
 	KACHE_INPUT_REAL = 14,		/* name: token path of a directory, may end in ".."; hash: of where it is without links */
 	/* name: token paths of files with the same content, "//" between; hash: which of them are one file, or of one second */

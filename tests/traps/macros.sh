@@ -83,6 +83,18 @@ trap_is hit lists_directory "and one less"
 mv "$W/tpl/a" "$W/tpl/c"; unseen
 trap_is miss lists_directory "another name"
 
+trap_begin lists_kinds
+mkdir "$W/tpl"
+macro 'let mut v: Vec<_> = std::fs::read_dir("tpl").unwrap().map(|e| e.unwrap()).filter(|e| e.file_type().unwrap().is_dir()).map(|e| e.file_name().into_string().unwrap()).collect(); v.sort(); v.join(",")'
+touch "$W/tpl/a"
+trap_is miss lists_kinds "first"
+rm "$W/tpl/a"; mkdir "$W/tpl/a"; unseen
+trap_is miss lists_kinds "a directory in the place of a file"
+rmdir "$W/tpl/a"; ln -s . "$W/tpl/a"; unseen
+trap_is miss lists_kinds "a link in its place"
+rm "$W/tpl/a"; touch "$W/tpl/a"; unseen
+trap_is hit lists_kinds "the file again"
+
 trap_begin asks_existence
 macro 'format!("{}", std::path::Path::new("flag").exists())'
 trap_is miss asks_existence "first"
@@ -100,6 +112,15 @@ printf 123 > "$W/data"; unseen
 trap_is miss asks_size "which has changed"
 printf 54321 > "$W/data"; unseen
 trap_is hit asks_size "and its content only"
+
+trap_begin asks_link
+macro 'std::path::Path::new("data").is_symlink().to_string()'
+printf 12345 > "$W/data"
+trap_is miss asks_link "first"
+mv "$W/data" "$W/moved"; ln -s moved "$W/data"; unseen
+trap_is miss asks_link "a link to the same"
+rm "$W/data"; mv "$W/moved" "$W/data"; unseen
+trap_is hit asks_link "the file again"
 
 trap_begin reads_link
 macro 'format!("{:?}", std::fs::read_link("to").ok())'
