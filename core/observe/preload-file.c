@@ -116,18 +116,6 @@ ALIAS(int, __xstat64, __xstat, (int, const char *, void *));
 ALIAS(int, __lxstat64, __lxstat, (int, const char *, void *));
 ALIAS(int, __fxstatat64, __fxstatat, (int, int, const char *, void *, int));
 
-void kache_note_access(int dirfd, const char *path, int mode, bool good, int err)
-{
-	const bool denied = !good && err == EACCES && mode & R_OK && kache_observing();
-	struct stat st;
-
-	/* Where a directory may not be written to, programs take another one. */
-	if (denied && !RAW4(SYS_newfstatat, dirfd, path, &st, 0) && !S_ISDIR(st.st_mode))
-		kache_note_try(dirfd, path, good, err);
-	else
-		kache_note_look(dirfd, path, good, err);
-}
-
 #define ACCESS(name, args, call, dirfd) \
 	EXPORT int my_##name args NAMED(name); \
 	EXPORT int my_##name args \

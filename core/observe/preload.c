@@ -266,43 +266,50 @@ void kache_event_name(char type, const char *text)
 	name(type, text, true);
 }
 
-/* What can't be reached is not there, and may be once somebody lets us pass: "A" for both. What is there and can't be had in the way
- * that was asked for is `there`. */
-static void note_failure(int dirfd, const char *path, int err, char there)
+/* What can't be reached is not there, and may be once somebody lets us pass: "A" for both. What is there and was denied is `file` or
+ * `dir`. */
+static void look(int dirfd, const char *path, bool good, int err, char file, char dir)
 {
 	struct stat st;
+	char type = 'P';
 
 	if (!kache_observing() || !path)
 		return;
-	switch (err) {
+	switch (good ? 0 : err) {
+	case 0:
+		break;
 	case ENOENT: case ENOTDIR:
-		kache_note('A', dirfd, path);
+		type = 'A';
 		break;
 	case EACCES: case EPERM: case ELOOP:
-		kache_note(RAW4(SYS_newfstatat, dirfd, path, &st, 0) ? 'A' : there, dirfd, path);
+		if (RAW4(SYS_newfstatat, dirfd, path, &st, 0))
+			type = 'A';
+		else if (err == EACCES)
+			type = S_ISDIR(st.st_mode) ? dir : file;
 		break;
 	case EIO: case ENOMEM: case EMFILE: case ENFILE: case ESTALE:
 		kache_note_name('!', "a file could not be looked at for want of something else");
-		break;
+		return;
 	default:
-		break;
+		return;
 	}
+	kache_note(type, dirfd, path);
 }
 
 void kache_note_look(int dirfd, const char *path, bool good, int err)
 {
-	if (good)
-		kache_note('P', dirfd, path);
-	else
-		note_failure(dirfd, path, err, 'P');
+	look(dirfd, path, good, err, 'P', 'P');
 }
 
 void kache_note_try(int dirfd, const char *path, bool good, int err)
 {
-	if (good)
-		kache_note('P', dirfd, path);
-	else
-		note_failure(dirfd, path, err, err == EACCES ? 'U' : 'P');
+	look(dirfd, path, good, err, 'U', 'U');
+}
+
+/* Where a directory may not be written to, programs take another one. */
+void kache_note_access(int dirfd, const char *path, int mode, bool good, int err)
+{
+	look(dirfd, path, good, err, mode & R_OK ? 'U' : 'P', 'P');
 }
 
 /* Opened for reading: which kind it is costs a system call, so only once per path. */

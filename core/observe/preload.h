@@ -144,7 +144,7 @@ void kache_event_name(char type, const char *name);
 /* dirfd and path as "<absolute>" into out[RECORD_ROOM - 1]; its length, or 0. */
 size_t kache_absolute(char *out, int dirfd, const char *path);
 
-/* A look at path: P if it went well, A if there is no such file. err is errno of the failure. */
+/* A look at path: P if it is there, A if it is not or can't be reached. err is errno of the failure. */
 void kache_note_look(int dirfd, const char *path, bool good, int err);
 /* The same where reading was wanted: U if that is not allowed. */
 void kache_note_try(int dirfd, const char *path, bool good, int err);
