@@ -131,7 +131,7 @@ EXPORT int my_timespec_get(void *out, int base)
 /* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
  * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
 enum kind { OPEN, CREAT, OPENAT2, LOOK, ACCESS, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
-	    CONNECT, CLOCK, UNSEEN, OTHER_NAMES };
+	    CONNECT, CLOCK, UNSEEN };
 struct by_number {
 	short number;
 	signed char kind, dirfd, path, more;
@@ -161,8 +161,8 @@ static const struct by_number calls[] = {
 	{ SYS_socket, SOCKET, 0, 0, 0 }, { SYS_connect, CONNECT, 0, 1, 2 },
 	{ SYS_execve, UNSEEN, 0, 0, 0 }, { SYS_execveat, UNSEEN, 0, 0, 0 },
 	{ SYS_open_by_handle_at, UNSEEN, 0, 0, 0 },
-	{ SYS_chroot, OTHER_NAMES, 0, 0, 0 }, { SYS_pivot_root, OTHER_NAMES, 0, 0, 0 }, { SYS_unshare, OTHER_NAMES, 0, 0, 0 },
-	{ SYS_setns, OTHER_NAMES, 0, 0, 0 },
+	{ SYS_chroot, UNSEEN, 0, 0, 0 }, { SYS_pivot_root, UNSEEN, 0, 0, 0 }, { SYS_unshare, UNSEEN, 0, 0, 0 },
+	{ SYS_setns, UNSEEN, 0, 0, 0 },
 #ifdef SYS_io_uring_setup
 	{ SYS_io_uring_setup, UNSEEN, 0, 0, 0 },
 #endif
@@ -201,7 +201,22 @@ static void note_call(const struct by_number *c, const long *a, long result)
 		if (c->dirfd < 0 || a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE || a[0] == CLOCK_TAI)
 			note_clock();
 		break;
-	case UNSEEN: case OTHER_NAMES: break;
+	case UNSEEN: break;
+	}
+}
+
+static void note_unseen(long number)
+{
+	switch (number) {
+	case SYS_execve: case SYS_execveat:
+		kache_note_name('!', "a program started by a bare system call");
+		break;
+	case SYS_chroot: case SYS_pivot_root: case SYS_unshare: case SYS_setns:
+		note_other_names();
+		break;
+	default:
+		kache_note_name('!', "files opened by io_uring or by handle");
+		break;
 	}
 }
 
@@ -217,11 +232,7 @@ EXPORT long my_syscall(long n, long a0, long a1, long a2, long a3, long a4, long
 			if (calls[i].number == n)
 				call = &calls[i];
 	if (call && call->kind == UNSEEN)
-		kache_note_name('!', n == SYS_execve || n == SYS_execveat ?
-				"a program started by a bare system call" :
-				"files opened by io_uring or by handle");
-	if (call && call->kind == OTHER_NAMES)
-		note_other_names();
+		note_unseen(n);
 	result = raw(n, a0, a1, a2, a3, a4, a5);
 	if (call)
 		note_call(call, args, result);
