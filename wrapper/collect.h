@@ -35,7 +35,7 @@ bool kache_collect_kernel_file(const char *path);
  * looked at, gets more. */
 int kache_collect_way(struct kache_collector *k, const char *path, struct kache_strs *known);
 /* Directories that count by where they are: those that are searched, or that a name climbs out of ("a/b/.."). Nothing for what is
- * none, or gone, or none of which the caller says that it is no input. arg: the caller's own. */
+ * none, or gone, or of which the caller says that it is no input. arg: the caller's own. */
 int kache_collect_reals(struct kache_collector *k, const struct kache_strs *paths,
 			bool (*no_input)(const void *arg, const char *path), const void *arg);
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
