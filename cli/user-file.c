@@ -17,7 +17,7 @@ int kache_cli_read(const char *file, size_t max, bool must, struct kache_buf *te
 
 	if (rc == KACHE_E_TOOBIG)
 		kache_cli_fail("%s: larger than %zu KiB", file, max >> 10);
-	else if (rc && !must && (errno == ENOENT || errno == ENOTDIR))
+	else if (rc && !must && kache_errno_missing())
 		return KACHE_E_NOENT;
 	else if (rc)
 		kache_cli_fail("%s: %s", file, strerror(errno));

@@ -33,7 +33,7 @@ static int list_now(const char *path, bool sorted, struct kache_hash *out)
 	struct kache_hasher h;
 
 	if (kache_dir_entries(path, &names))
-		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
+		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	if (sorted)
 		kache_strs_sort(&names);
 	kache_hasher_init(&h);
@@ -222,7 +222,7 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 	case KACHE_INPUT_ABSENT:	/* a dangling link is as good as nothing, but not what may not be entered */
 		zero(out);
 		out->b[0] = !stat(path, &st) ? KACHE_ABSENT_THERE
-			    : errno == ENOENT || errno == ENOTDIR ? KACHE_ABSENT : KACHE_ABSENT_CLOSED;
+			    : kache_errno_missing() ? KACHE_ABSENT : KACHE_ABSENT_CLOSED;
 		return KACHE_OK;
 	default:
 		if (lstat(path, &st))

@@ -136,7 +136,7 @@ static struct dir *dir_of(struct reader *r, const char *path, size_t len)
 	d = &r->dirs[r->last];
 	*d = (struct dir){ .path = path, .len = len };
 	d->there = !kache_stat(dir, true, &d->st);
-	d->gone = !d->there && (errno == ENOENT || errno == ENOTDIR);
+	d->gone = !d->there && kache_errno_missing();
 	return d;
 }
 
@@ -181,7 +181,7 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 	if (d && d->gone)
 		return true;
 	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
-		return stat(path, &st) && (errno == ENOENT || errno == ENOTDIR);
+		return stat(path, &st) && kache_errno_missing();
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
 

@@ -2,6 +2,9 @@
 #ifndef KACHE_BASE_ERR_H
 #define KACHE_BASE_ERR_H
 
+#include <errno.h>
+#include <stdbool.h>
+
 /* Functions return 0 or one of these. KACHE_E_IO leaves the cause in errno. */
 enum kache_err {
 	KACHE_OK = 0,
@@ -16,6 +19,12 @@ enum kache_err {
 	KACHE_E_BUSY = -9,	/* somebody else holds the lock */
 	KACHE_E_REMOTE = -10	/* a backend said no */
 };
+
+/* Whether errno says that a name stands for nothing: it is not there, or something on the way to it is no directory. */
+static inline bool kache_errno_missing(void)
+{
+	return errno == ENOENT || errno == ENOTDIR;
+}
 
 #define KACHE_ERROR_MAX 512
 

@@ -328,7 +328,7 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	int rc;
 
 	if (kache_stat(path, true, st))
-		return errno == ENOENT || errno == ENOTDIR ? KACHE_E_NOENT : KACHE_E_IO;
+		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
 	/* Or it was put in place with the word that it will get this time, or shares its inode with a blob that has. */
