@@ -48,6 +48,8 @@ bool kache_cc_is_base(const struct kache_call *c, const char *path);
 void kache_cc_base_args(const struct kache_call *c, struct kache_strs *argv);
 /* wrapper/cc-same.c, after the files: of those with the same content, which are the same. */
 int kache_cc_collect_same(struct kache_collector *k);
+/* wrapper/cc-times.c, after the files: refuses a run in which the times of files may have been compared. */
+int kache_cc_collect_times(struct kache_collector *k);
 /* After all other inputs: where the result is for this place only, that is one, too. */
 int kache_cc_collect_places(struct kache_collector *k);
 /* The same for another kind of driver, which has the compiler `host` behind it: look asks them both. */

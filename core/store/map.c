@@ -19,10 +19,12 @@ struct record {
 	unsigned char id[16];
 	unsigned char hash[KACHE_HASH_LEN];
 	uint32_t stamp;			/* seconds; the oldest of a bucket gives way */
-	uint32_t spare;
+	uint32_t trait;			/* LOOKED, HAS: kache_map_trait(); else 0 */
 	uint64_t check;
 };
 _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
+
+enum { LOOKED = 1, HAS = 2 };
 
 struct kache_map {
 	const struct record *records;	/* NULL: could not be opened; not tried again */
@@ -231,25 +233,31 @@ static const struct record *state_bucket(const struct kache_map *m, const struct
 	return m->records + where % (KACHE_MAP_SLOTS / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
 }
 
-static bool look(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
+static bool look_whole(const struct record *at, const unsigned char id[ID], int64_t since, struct record *out)
 {
-	struct record copy;
-
 	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
 		if (memcmp(at[i].id, id, ID))
 			continue;
-		memcpy(&copy, &at[i], sizeof copy);
-		if (!memcmp(copy.id, id, ID) && copy.check == check_of(&copy) && copy.stamp >= since) {
-			memcpy(out->b, copy.hash, KACHE_HASH_LEN);
+		memcpy(out, &at[i], sizeof *out);
+		if (!memcmp(out->id, id, ID) && out->check == check_of(out) && out->stamp >= since)
 			return true;
-		}
 	}
 	return false;
 }
 
-static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const struct kache_hash *hash)
+static bool look(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
 {
-	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000) };
+	struct record copy;
+
+	if (!look_whole(at, id, since, &copy))
+		return false;
+	memcpy(out->b, copy.hash, KACHE_HASH_LEN);
+	return true;
+}
+
+static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const unsigned char *hash, uint32_t trait)
+{
+	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000), .trait = trait };
 	const struct record *victim = at;
 
 	if (!at || m->fd < 0)
@@ -263,7 +271,7 @@ static void put(struct kache_map *m, const struct record *at, const unsigned cha
 			victim = &at[i];
 	}
 	memcpy(new.id, id, ID);
-	memcpy(new.hash, hash->b, KACHE_HASH_LEN);
+	memcpy(new.hash, hash, KACHE_HASH_LEN);
 	new.check = check_of(&new);
 	/* Not through the mapping: on a full disk that would be the end of this process, and of the build. */
 	if (pwrite(m->fd, &new, sizeof new, (off_t)((victim - m->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
@@ -286,7 +294,7 @@ static void enter(struct kache_store *s, const struct kache_stat *st, bool blob,
 	struct kache_map *m = map_of(s);
 	const struct record *at = bucket(m, st, blob, id);
 
-	put(m, at, id, hash);
+	put(m, at, id, hash->b, 0);
 }
 
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
@@ -319,12 +327,19 @@ void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, 
 	struct kache_map *m = map_of(s);
 	const struct record *at = state_bucket(m, state, id);
 
-	put(m, at, id, found);
+	put(m, at, id, found->b, 0);
+}
+
+static bool same_file(const char *path, const struct kache_stat *st)
+{
+	struct kache_stat now;
+
+	return !kache_stat(path, true, &now) && now.ino == st->ino && now.dev == st->dev && now.size == st->size &&
+	       now.mtime == st->mtime && now.ctime == st->ctime;
 }
 
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
 {
-	struct kache_stat after;
 	int rc;
 
 	if (kache_stat(path, true, st))
@@ -337,13 +352,41 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	rc = kache_hash_file(path, out, NULL);
 	if (rc)
 		return rc;
-	if (kache_stat(path, true, &after))
-		return KACHE_E_IO;
-	if (after.ino != st->ino || after.dev != st->dev || after.size != st->size || after.mtime != st->mtime ||
-	    after.ctime != st->ctime)
+	if (!same_file(path, st))
 		return KACHE_E_BUSY;
 	if (kache_now_coarse() - (st->mtime > st->ctime ? st->mtime : st->ctime) > KACHE_MAP_SETTLED)
 		kache_map_put(s, st, out);
+	return KACHE_OK;
+}
+
+int kache_map_trait(struct kache_store *s, const char *path, size_t max, bool (*has)(const char *text, size_t len), bool *out)
+{
+	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	struct kache_map *m = map_of(s);
+	const struct record *at;
+	struct kache_stat st;
+	struct record known;
+	unsigned char id[ID];
+	bool found;
+
+	if (kache_stat(path, true, &st))
+		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
+	at = bucket(m, &st, is_blob(&st), id);
+	found = look_whole(at, id, kache_boots_doubt(&m->boots, &st, is_blob(&st)) / 1000000000, &known);
+	if (found && known.trait & LOOKED) {
+		*out = known.trait & HAS;
+		return KACHE_OK;
+	}
+	*out = false;
+	if (st.size > max)
+		return KACHE_OK;
+	if (kache_file_read(path, max, &text))
+		return KACHE_E_IO;
+	*out = text.len && has(text.data, text.len);
+	if (!same_file(path, &st))
+		return KACHE_E_BUSY;
+	if (found)
+		put(m, at, id, known.hash, LOOKED | (*out ? HAS : 0));
 	return KACHE_OK;
 }
 
@@ -370,6 +413,6 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
 		return KACHE_E_CORRUPT;
 	}
 	if (is_blob(st) || kache_now_coarse() - st->mtime > KACHE_MAP_SETTLED)
-		put(m, at, id, hash);
+		put(m, at, id, hash->b, 0);
 	return KACHE_OK;
 }

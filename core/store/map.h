@@ -52,4 +52,8 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
  * KACHE_E_BUSY where the file changed while it was read. */
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out);
 
+/* Whether a file of up to `max` bytes has something in its text, and no larger one has. It is remembered with the hash, where that
+ * is, so there is one thing only to ask for. 0, KACHE_E_NOENT, KACHE_E_IO, or KACHE_E_BUSY where the file changed meanwhile. */
+int kache_map_trait(struct kache_store *s, const char *path, size_t max, bool (*has)(const char *text, size_t len), bool *out);
+
 #endif

@@ -33,6 +33,27 @@ times() {
 	cc_twice "named in a comment and in a text" -c x.c
 }
 
+# The compiler warns where the file is younger than the source, so the answer lies in the times of both.
+pragma_times() {
+	cc_begin pragma_times
+	for text in '#pragma GCC dependency "list"' '_Pragma("GCC dependency \\"list\\"")' \
+		'#define P(x) _Pragma(#x)\nP(GCC /* x */ \\\n dependency "list")'; do
+		printf "$text\nint x;\n" > x.c
+		echo text > list
+		touch -d '2010-01-01' list
+		touch -d '2015-01-01' x.c
+		cc_is 'uncached time-pragma' "$(printf "$text" | tr "\n" " ")" -c x.c
+		touch -d '2020-01-01' list
+		cc_is 'uncached time-pragma' "and the file is younger" -c x.c
+	done
+	printf '/* the dependency of GCC */\nint dependency;\n' > x.c
+	cc_twice "the words for something else" -c x.c
+	echo '#pragma GCC dependency "list"' > h.h
+	printf '#include "h.h"\nint x;\n' > x.c
+	cc_is 'uncached time-pragma' "a header has it" -c x.c
+	cc_is 'uncached time-pragma' "as it was known to have" -c x.c
+}
+
 epoch() {
 	cc_begin epoch
 	printf 'const char *f(void) { return __DATE__ __TIME__; }\n' > x.c
@@ -146,5 +167,5 @@ strange() {
 	cc_twice "-pipe" -pipe -c x.c
 }
 
-cc_each strange times epoch incbin assembler embed names
+cc_each strange times pragma_times epoch incbin assembler embed names
 finish
