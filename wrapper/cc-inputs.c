@@ -419,5 +419,7 @@ int kache_cc_collect(struct kache_collector *k)
 	    add_seen(k, &seen->present, KACHE_INPUT_PRESENT) || add_seen(k, &seen->links, KACHE_INPUT_LINK) ||
 	    add_seen(k, &seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;
-	return add_environment(k) || kache_cc_collect_same(k) || kache_cc_collect_times(k) ? KACHE_E_INVALID : kache_cc_collect_places(k);
+	if (add_environment(k) || kache_cc_collect_same(k) || kache_cc_collect_times(k))
+		return KACHE_E_INVALID;
+	return kache_cc_collect_places(k);
 }

@@ -34,7 +34,7 @@ static bool ends_with(const char *text, const char *end, const char *word)
 }
 
 /* The two words in a row, be it behind "#pragma", in the text of a _Pragma, or handed to a macro that makes one of them. */
-static bool compares_times(const char *text, size_t len)
+static unsigned compares_times(const char *text, size_t len)
 {
 	static const char word[] = "dependency";
 	const char *end = text + len;
@@ -43,21 +43,21 @@ static bool compares_times(const char *text, size_t len)
 		const char *before = before_space(text, at);
 
 		if (before < at && (ends_with(text, before, "GCC") || ends_with(text, before, "clang")))
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 int kache_cc_collect_times(struct kache_collector *k)
 {
 	for (size_t i = 0; i < k->set.n; i++) {
 		KACHE_AUTO_FREE char *path = NULL;
-		bool compares = false;
+		unsigned compares;
 
 		if (k->set.inputs[i].kind != KACHE_INPUT_FILE)
 			continue;
 		path = kache_tokens_expand(&k->c->tokens, k->m->names[k->set.inputs[i].name]);
-		if (!path || kache_map_trait(k->c->store, path, SOURCE_MOST, compares_times, &compares))
+		if (!path || kache_map_traits(k->c->store, path, KACHE_TRAITS_SOURCE, SOURCE_MOST, compares_times, &compares))
 			return kache_collect_refuse(k, "input-changed", k->m->names[k->set.inputs[i].name]);
 		if (compares)
 			return kache_collect_refuse(k, "time-pragma", path);

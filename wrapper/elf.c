@@ -25,7 +25,7 @@ struct symbol {
 	uint16_t shndx;
 	uint64_t value, size;
 };
-enum { TYPE_DYNSYM = 11 };
+enum { TYPE_SYMTAB = 2, TYPE_DYNSYM = 11 };
 
 static bool section_at(const unsigned char *image, size_t len, const struct header *h, size_t index, struct section *s)
 {
@@ -46,37 +46,63 @@ static bool named(const char *name, const char *const *words)
 	return false;
 }
 
-static bool symbols_name(const unsigned char *image, const struct section *syms, const struct section *strs,
-			 const char *const *words)
+/* The first section of a type, and the one that it links to. */
+static bool find_table(const unsigned char *image, size_t len, uint32_t type, struct section *table, struct section *linked)
 {
-	const char *text = (const char *)image + strs->offset;
+	struct header h;
 
-	if (!strs->size || text[strs->size - 1])
-		return true;
-	for (uint64_t i = 0; i < syms->size / sizeof(struct symbol); i++) {
-		struct symbol s;
-
-		memcpy(&s, image + syms->offset + i * sizeof s, sizeof s);
-		if (s.shndx == 0 && (s.name >= strs->size || named(text + s.name, words)))
-			return true;
+	if (len < sizeof h || memcmp(image, "\177ELF\2\1", 6))
+		return false;
+	memcpy(&h, image, sizeof h);
+	for (size_t i = 0; i < h.shnum; i++) {
+		if (!section_at(image, len, &h, i, table))
+			return false;
+		if (table->type == type)
+			return section_at(image, len, &h, table->link, linked) && linked->size &&
+			       !image[linked->offset + linked->size - 1];
 	}
 	return false;
+}
+
+/* The n-th symbol of a table; its name, or NULL where that is none. */
+static const char *symbol_at(const unsigned char *image, const struct section *syms, const struct section *strs, uint64_t n,
+			     struct symbol *s)
+{
+	memcpy(s, image + syms->offset + n * sizeof *s, sizeof *s);
+	return s->name < strs->size ? (const char *)image + strs->offset + s->name : NULL;
 }
 
 bool kache_elf_imports(const void *data, size_t len, const char *const *words)
 {
 	const unsigned char *image = data;
-	struct section s, strs;
-	struct header h;
+	struct section syms, strs;
 
-	if (len < sizeof h || memcmp(image, "\177ELF\2\1", 6))
+	if (!find_table(image, len, TYPE_DYNSYM, &syms, &strs))
 		return true;
-	memcpy(&h, image, sizeof h);
-	for (size_t i = 0; i < h.shnum; i++) {
-		if (!section_at(image, len, &h, i, &s))
+	for (uint64_t i = 0; i < syms.size / sizeof(struct symbol); i++) {
+		struct symbol s;
+		const char *name = symbol_at(image, &syms, &strs, i, &s);
+
+		if (s.shndx == 0 && (!name || named(name, words)))
 			return true;
-		if (s.type == TYPE_DYNSYM)
-			return !section_at(image, len, &h, s.link, &strs) || symbols_name(image, &s, &strs, words);
+	}
+	return false;
+}
+
+bool kache_elf_symbols(const void *data, size_t len, void (*each)(const char *name, void *arg), void *arg)
+{
+	const unsigned char *image = data;
+	struct section syms, strs;
+
+	if (!find_table(image, len, TYPE_SYMTAB, &syms, &strs))
+		return false;
+	for (uint64_t i = 0; i < syms.size / sizeof(struct symbol); i++) {
+		struct symbol s;
+		const char *name = symbol_at(image, &syms, &strs, i, &s);
+
+		if (!name)
+			return false;
+		each(name, arg);
 	}
 	return true;
 }

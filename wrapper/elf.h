@@ -1,4 +1,4 @@
-/* One question to a shared object: does it use any of these symbols of others? */
+/* What a program or shared object is made of, by the names of its symbols. */
 #ifndef KACHE_WRAPPER_ELF_H
 #define KACHE_WRAPPER_ELF_H
 
@@ -8,5 +8,9 @@
 /* Looks through the dynamic symbols of a 64-bit little-endian ELF image for undefined ones whose name
  * holds one of the words (NULL-terminated). What can't be read counts as yes. */
 bool kache_elf_imports(const void *image, size_t len, const char *const *words);
+
+/* Calls each for every name in the static symbol table, which only objects that were not stripped have. False without one that
+ * can be read; some names may have been told before that was seen. */
+bool kache_elf_symbols(const void *image, size_t len, void (*each)(const char *name, void *arg), void *arg);
 
 #endif

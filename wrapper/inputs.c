@@ -170,6 +170,20 @@ static int time_now(const char *path, struct kache_hash *out)
 	return KACHE_OK;
 }
 
+static int status_now(const char *path, struct kache_hash *out)
+{
+	struct kache_stat st;
+	uint64_t told[3];
+
+	if (kache_stat(path, true, &st))
+		return KACHE_E_NOENT;
+	told[0] = st.mode;
+	told[1] = (uint64_t)st.btime;
+	told[2] = (uint64_t)st.mtime;
+	kache_hash_bytes(told, sizeof told, out);
+	return KACHE_OK;
+}
+
 /* For each file the first of them that it is, or is as old as. */
 static int same_now(struct kache_call *c, const char *names, bool by_time, struct kache_hash *out)
 {
@@ -213,6 +227,8 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 		return list_now(path, false, out);
 	case KACHE_INPUT_TIME:
 		return time_now(path, out);
+	case KACHE_INPUT_STATUS:
+		return status_now(path, out);
 	case KACHE_INPUT_LINK:
 		return link_now(c, path, out);
 	case KACHE_INPUT_PLACE:
@@ -233,7 +249,7 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 		zero(out);
 		out->b[0] = S_ISDIR(st.st_mode) ? 'd' : 'f';
 		out->b[2] = link;
-		/* Who asks may have asked for these. Times are another thing in each checkout. */
+		/* Who asks may have asked for these. Times are another thing in each checkout: STATUS has them. */
 		if (S_ISREG(st.st_mode)) {
 			const uint64_t size = (uint64_t)st.st_size;
 

@@ -5,7 +5,6 @@
 #include "base/path.h"
 #include "key/depinfo.h"
 #include "wrapper/collect.h"
-#include "wrapper/elf.h"
 #include "wrapper/inputs.h"
 
 #include <stdlib.h>
@@ -36,14 +35,22 @@ static bool same_path(const struct rust_inputs *r, const char *given, const char
 	return !strcmp(full, path);
 }
 
-static bool in_dep_dir(const struct rust_inputs *r, const char *path)
+bool kache_rust_in_dep_dir(const struct kache_call *c, const char *path)
 {
 	KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 
-	for (size_t i = 0; i < r->k->c->args.dep_dirs.n; i++)
-		if (same_path(r, r->k->c->args.dep_dirs.v[i], dir))
+	for (size_t i = 0; i < c->args.dep_dirs.n; i++) {
+		KACHE_AUTO_FREE char *full = kache_path_absolute(c->cwd, c->args.dep_dirs.v[i]);
+
+		if (!strcmp(full, dir))
 			return true;
+	}
 	return false;
+}
+
+static bool in_dep_dir(const struct rust_inputs *r, const char *path)
+{
+	return kache_rust_in_dep_dir(r->k->c, path);
 }
 
 static bool is_extern(const struct rust_inputs *r, const char *path)
@@ -157,25 +164,11 @@ static size_t mentions(const char *text, size_t len, const char *var)
 	return n;
 }
 
-/* Could a loaded macro read the variable without our seeing which? It can if it walks over the whole
- * environment (std::env::vars, std::process::Command: both import environ or the std functions), or, for
- * a variable that rustc reads too, if it has the name in it. var may be NULL. */
+/* Could a loaded macro read the variable without our seeing which? It can if it walks over the whole environment, or, for a
+ * variable that rustc reads too, if it has the name in it. var may be NULL. */
 static bool macro_may_read(const struct rust_inputs *r, const char *var)
 {
-	static const char *const walkers[] = { "environ", "3env4vars", "3env7vars_os", NULL };
-	const struct kache_strs *reads = &r->k->run->seen.reads;
-
-	for (size_t i = 0; r->macros && i < reads->n; i++) {
-		KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-
-		if (!kache_ends(reads->v[i], ".so") || !in_dep_dir(r, reads->v[i]))
-			continue;
-		if (kache_file_read(reads->v[i], (size_t)1 << 30, &b) || kache_elf_imports(b.data, b.len, walkers))
-			return true;
-		if (var && memmem(b.data, b.len, var, strlen(var)))
-			return true;
-	}
-	return false;
+	return r->macros && kache_rust_macro_may_read(r->k, var);
 }
 
 /* A reported path-valued variable counts by its real value, unless no source does more with it than
@@ -468,6 +461,8 @@ int kache_rust_collect(struct kache_collector *k)
 		rc = k->run->observed ? from_observer(&r) : from_rules(&r);
 	if (!rc)
 		rc = add_variables(&r);
+	if (!rc && r.macros)
+		rc = kache_rust_collect_macros(k, r.linked);
 	if (r.have_deps)
 		kache_depinfo_release(&r.deps);
 	return rc;

@@ -21,6 +21,8 @@
  *	f name      that one failed: takes back one x
  *	C what      the calendar was asked for: what day it is, or was when a file was written (localtime)
  *	T program   that program asked what time it is (not how long something took)
+ *	K object    code of that shared object looked at a file or opened one
+ *	H object    code of that program or shared object asked where it is: the working directory, or a name without links
  *	V what      any variable may have counted
  *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket that is there, also in vain
  *	! what      something that the library knows it can't follow
@@ -47,6 +49,8 @@ struct kache_observed {
 	struct kache_strs searched;	/* started by name along PATH */
 	struct kache_strs climbs;	/* paths as they were given, each up to its last "..": "/a/b/../.." */
 	struct kache_strs clocks;	/* programs that asked what time it is */
+	struct kache_strs lookers;	/* shared objects that looked at files or opened any */
+	struct kache_strs placed;	/* programs and shared objects that asked where they are */
 	bool network;
 	bool environment;		/* any variable may have counted */
 	bool calendar;			/* a time became a date: __DATE__ and its like are in what came out */

@@ -18,6 +18,7 @@ EXPORT int my_open(const char *path, int flags, unsigned mode)
 {
 	int fd = REAL(open)(path, flags, mode);
 
+	kache_note_looker(CALLER);
 	kache_note_open(AT_FDCWD, path, flags, fd, errno);
 	return fd;
 }
@@ -28,6 +29,7 @@ EXPORT int my_openat(int dirfd, const char *path, int flags, unsigned mode)
 {
 	int fd = REAL(openat)(dirfd, path, flags, mode);
 
+	kache_note_looker(CALLER);
 	kache_note_open(dirfd, path, flags, fd, errno);
 	return fd;
 }
@@ -38,6 +40,7 @@ EXPORT int my_open_2(const char *path, int flags)
 {
 	int fd = REAL(__open_2)(path, flags);
 
+	kache_note_looker(CALLER);
 	kache_note_open(AT_FDCWD, path, flags, fd, errno);
 	return fd;
 }
@@ -48,6 +51,7 @@ EXPORT int my_openat_2(int dirfd, const char *path, int flags)
 {
 	int fd = REAL(__openat_2)(dirfd, path, flags);
 
+	kache_note_looker(CALLER);
 	kache_note_open(dirfd, path, flags, fd, errno);
 	return fd;
 }
@@ -76,6 +80,7 @@ EXPORT void *my_fopen(const char *path, const char *mode)
 {
 	FILE *f = REAL(fopen)(path, mode);
 
+	kache_note_looker(CALLER);
 	note_stream(path, mode, f);
 	return f;
 }
@@ -97,6 +102,7 @@ ALIAS(void *, freopen64, freopen, (const char *, const char *, void *));
 	EXPORT int my_##name args \
 	{ \
 		int result = REAL(name) call; \
+		kache_note_looker(CALLER); \
 		kache_note_look(dirfd, path, !result, errno); \
 		return result; \
 	}
@@ -137,11 +143,21 @@ void kache_note_readlink(int dirfd, const char *path, bool good, int err)
 		kache_note_look(dirfd, path, err == EINVAL, err);	/* EINVAL: there, and no link */
 }
 
+/* The kernel's link to the working directory of a process. */
+static bool is_cwd(const char *path)
+{
+	const size_t len = path && has_prefix(path, "/proc/") ? strlen(path) : 0;
+
+	return len > 4 && !strcmp(path + len - 4, "/cwd");
+}
+
 #define READLINK(name, args, call, dirfd) \
 	EXPORT long my_##name args NAMED(name); \
 	EXPORT long my_##name args \
 	{ \
 		long result = REAL(name) call; \
+		if (is_cwd(path)) \
+			kache_note_here(CALLER); \
 		kache_note_readlink(dirfd, path, result >= 0, errno); \
 		return result; \
 	}
@@ -205,6 +221,7 @@ static void note_real(const char *path, const char *real)
 	EXPORT char *my_##name args \
 	{ \
 		char *result = REAL(name) call; \
+		kache_note_here(CALLER); \
 		note_real(path, result); \
 		return result; \
 	}

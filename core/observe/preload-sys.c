@@ -131,7 +131,7 @@ EXPORT int my_timespec_get(void *out, int base)
 /* What a call by number does, with which of its arguments. OPEN has its flags at `flags`, and dirfds
  * are at `dirfd` (-1: the working directory), paths at `path`, second ones one or two further. */
 enum kind { OPEN, CREAT, OPENAT2, LOOK, ACCESS, READLINK, MKDIR, WRITE, RENAME, LINK, SYMLINK, LIST, SOCKET,
-	    CONNECT, CLOCK, UNSEEN };
+	    CONNECT, CLOCK, HERE, UNSEEN };
 struct by_number {
 	short number;
 	signed char kind, dirfd, path, more;
@@ -154,6 +154,7 @@ static const struct by_number calls[] = {
 	{ SYS_renameat, RENAME, 0, 1, 3 },
 #endif
 	{ SYS_getdents64, LIST, 0, 0, 0 },
+	{ SYS_getcwd, HERE, 0, 0, 0 },
 	{ SYS_clock_gettime, CLOCK, 0, 0, 0 }, { SYS_gettimeofday, CLOCK, -1, 0, 0 },
 #ifdef SYS_time
 	{ SYS_time, CLOCK, -1, 0, 0 },
@@ -174,7 +175,7 @@ static const struct by_number calls[] = {
 #endif
 };
 
-static void note_call(const struct by_number *c, const long *a, long result)
+static void note_call(const struct by_number *c, const long *a, long result, const void *caller)
 {
 	bool good = result >= 0;
 	int err = good ? 0 : (int)-result, fd = (int)result;
@@ -182,6 +183,8 @@ static void note_call(const struct by_number *c, const long *a, long result)
 	const char *path = (const char *)a[c->path], *to = (const char *)a[c->more];
 	int to_fd = c->dirfd < 0 ? AT_FDCWD : (int)a[c->more - 1];
 
+	if (c->kind <= LOOK)
+		kache_note_looker(caller);
 	switch ((enum kind)c->kind) {
 	case OPEN: kache_note_open(dirfd, path, (int)a[c->more], fd, err); break;
 	case CREAT: kache_note_open(dirfd, path, O_CREAT | O_WRONLY | O_TRUNC, fd, err); break;
@@ -201,6 +204,7 @@ static void note_call(const struct by_number *c, const long *a, long result)
 		if (c->dirfd < 0 || a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE || a[0] == CLOCK_TAI)
 			note_clock();
 		break;
+	case HERE: kache_note_here(caller); break;
 	case UNSEEN: break;
 	}
 }
@@ -235,7 +239,7 @@ EXPORT long my_syscall(long n, long a0, long a1, long a2, long a3, long a4, long
 		note_unseen(n);
 	result = raw(n, a0, a1, a2, a3, a4, a5);
 	if (call)
-		note_call(call, args, result);
+		note_call(call, args, result, CALLER);
 	if (result < 0 && result > -4096) {
 		errno = (int)-result;
 		return -1;

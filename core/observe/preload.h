@@ -61,6 +61,10 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(long, __readlink_chk, (const char *, char *, size_t, size_t)) \
 	X(long, __readlinkat_chk, (int, const char *, char *, size_t, size_t)) \
 	X(char *, realpath, (const char *, char *)) \
+	X(char *, getcwd, (char *, size_t)) \
+	X(char *, __getcwd_chk, (char *, size_t, size_t)) \
+	X(char *, getwd, (char *)) \
+	X(char *, get_current_dir_name, (void)) \
 	X(char *, __realpath_chk, (const char *, char *, size_t)) \
 	X(char *, canonicalize_file_name, (const char *)) \
 	X(void *, opendir, (const char *)) \
@@ -161,6 +165,11 @@ void kache_note_readlink(int dirfd, const char *path, bool good, int err);
 void kache_note_mkdir(int dirfd, const char *path, bool good, int err);
 /* A write to, or removal of, path. */
 void kache_note_write(int dirfd, const char *path, bool good);
+/* An interposer's caller looked at a file or opened one (K, for shared objects only); it asked where it is, by the working
+ * directory or by a name without links (H). */
+#define CALLER __builtin_return_address(0)
+void kache_note_looker(const void *caller);
+void kache_note_here(const void *caller);
 /* R for each shared library that is loaded now. */
 void kache_note_libraries(void);
 

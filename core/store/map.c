@@ -19,12 +19,12 @@ struct record {
 	unsigned char id[16];
 	unsigned char hash[KACHE_HASH_LEN];
 	uint32_t stamp;			/* seconds; the oldest of a bucket gives way */
-	uint32_t trait;			/* LOOKED, HAS: kache_map_trait(); else 0 */
+	uint32_t traits;		/* kache_map_traits(): a byte for each kind */
 	uint64_t check;
 };
 _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
 
-enum { LOOKED = 1, HAS = 2 };
+enum { LOOKED = 0x80 };	/* in the byte of a kind: the rest of it is known */
 
 struct kache_map {
 	const struct record *records;	/* NULL: could not be opened; not tried again */
@@ -233,7 +233,7 @@ static const struct record *state_bucket(const struct kache_map *m, const struct
 	return m->records + where % (KACHE_MAP_SLOTS / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
 }
 
-static bool look_whole(const struct record *at, const unsigned char id[ID], int64_t since, struct record *out)
+static bool find_record(const struct record *at, const unsigned char id[ID], int64_t since, struct record *out)
 {
 	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
 		if (memcmp(at[i].id, id, ID))
@@ -245,19 +245,20 @@ static bool look_whole(const struct record *at, const unsigned char id[ID], int6
 	return false;
 }
 
-static bool look(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
+static bool find_hash(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
 {
 	struct record copy;
 
-	if (!look_whole(at, id, since, &copy))
+	if (!find_record(at, id, since, &copy))
 		return false;
 	memcpy(out->b, copy.hash, KACHE_HASH_LEN);
 	return true;
 }
 
-static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const unsigned char *hash, uint32_t trait)
+static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const unsigned char *hash,
+		uint32_t traits)
 {
-	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000), .trait = trait };
+	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000), .traits = traits };
 	const struct record *victim = at;
 
 	if (!at || m->fd < 0)
@@ -285,7 +286,7 @@ static bool find(struct kache_store *s, const struct kache_stat *st, bool blob, 
 	const struct record *at = bucket(m, st, blob, id);
 
 	/* Before the machine was started the content may have been another one. */
-	return look(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out);
+	return find_hash(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out);
 }
 
 static void enter(struct kache_store *s, const struct kache_stat *st, bool blob, const struct kache_hash *hash)
@@ -318,7 +319,7 @@ bool kache_map_state(struct kache_store *s, const struct kache_hash *state, stru
 	struct kache_map *m = map_of(s);
 	const struct record *at = state_bucket(m, state, id);
 
-	return look(at, id, m->boots.n ? m->boots.windows[m->boots.n - 1].to / 1000000000 + 1 : 0, out);
+	return find_hash(at, id, m->boots.n ? m->boots.windows[m->boots.n - 1].to / 1000000000 + 1 : 0, out);
 }
 
 void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, const struct kache_hash *found)
@@ -359,34 +360,36 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	return KACHE_OK;
 }
 
-int kache_map_trait(struct kache_store *s, const char *path, size_t max, bool (*has)(const char *text, size_t len), bool *out)
+int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits kind, size_t max, kache_map_look *look,
+		     unsigned *out)
 {
-	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
+	KACHE_AUTO_BUF struct kache_buf data = KACHE_BUF_INIT;
 	struct kache_map *m = map_of(s);
+	const unsigned shift = 8 * kind;
 	const struct record *at;
 	struct kache_stat st;
 	struct record known;
 	unsigned char id[ID];
 	bool found;
 
+	*out = 0;
 	if (kache_stat(path, true, &st))
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	at = bucket(m, &st, is_blob(&st), id);
-	found = look_whole(at, id, kache_boots_doubt(&m->boots, &st, is_blob(&st)) / 1000000000, &known);
-	if (found && known.trait & LOOKED) {
-		*out = known.trait & HAS;
+	found = find_record(at, id, kache_boots_doubt(&m->boots, &st, is_blob(&st)) / 1000000000, &known);
+	if (found && known.traits >> shift & LOOKED) {
+		*out = known.traits >> shift & (LOOKED - 1);
 		return KACHE_OK;
 	}
-	*out = false;
 	if (st.size > max)
 		return KACHE_OK;
-	if (kache_file_read(path, max, &text))
+	if (kache_file_read(path, max, &data))
 		return KACHE_E_IO;
-	*out = text.len && has(text.data, text.len);
+	*out = data.len ? look(data.data, data.len) & (LOOKED - 1) : 0;
 	if (!same_file(path, &st))
 		return KACHE_E_BUSY;
 	if (found)
-		put(m, at, id, known.hash, LOOKED | (*out ? HAS : 0));
+		put(m, at, id, known.hash, known.traits | (LOOKED | *out) << shift);
 	return KACHE_OK;
 }
 
@@ -402,7 +405,7 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
 	if (is_blob(st) && !doubt)
 		return KACHE_OK;
 	at = bucket(m, st, true, id);
-	if (look(at, id, doubt / 1000000000, &found))
+	if (find_hash(at, id, doubt / 1000000000, &found))
 		return kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
 	if (fd < 0)
 		fd = own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);

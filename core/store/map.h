@@ -52,8 +52,15 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
  * KACHE_E_BUSY where the file changed while it was read. */
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out);
 
-/* Whether a file of up to `max` bytes has something in its text, and no larger one has. It is remembered with the hash, where that
- * is, so there is one thing only to ask for. 0, KACHE_E_NOENT, KACHE_E_IO, or KACHE_E_BUSY where the file changed meanwhile. */
-int kache_map_trait(struct kache_store *s, const char *path, size_t max, bool (*has)(const char *text, size_t len), bool *out);
+/* What else is known of a file's content: up to seven bits of each kind, told by a look at all of it. They are remembered with the
+ * hash, where that is, so that a file is read for them once. 0, KACHE_E_NOENT, KACHE_E_IO, or KACHE_E_BUSY where the file changed
+ * meanwhile. Files larger than max bytes have none. */
+enum kache_traits {
+	KACHE_TRAITS_SOURCE,	/* of C: wrapper/cc-times.c */
+	KACHE_TRAITS_MACRO,	/* of a procedural macro's object: wrapper/rust-macros.c */
+};
+typedef unsigned kache_map_look(const char *data, size_t len);
+int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits kind, size_t max, kache_map_look *look,
+		     unsigned *out);
 
 #endif

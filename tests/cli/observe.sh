@@ -17,7 +17,15 @@ echo x > w/unlink; echo x > w/truncate; mkdir a; echo x > a/access
 for f in true execve execl execle fexecve; do cp /bin/true $f; done
 mkdir bin1 bin2; cp /bin/true bin2/spawnp; cp /bin/true bin2/execvp
 printf '#!/bin/sh\nexit 0\n' > script; chmod +x script
-echo 'int plugin;' > plugin.c; gcc -shared -fPIC -o plugin.so plugin.c
+cat > plugin.c <<'C'
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int plugin_stat(void) { struct stat st; return stat("p/stat", &st) + 0; }
+int plugin_open(void) { int fd = open("r/open", O_RDONLY); return close(fd); }
+int plugin_here(void) { char room[4096]; return getcwd(room, sizeof room) != room; }
+C
+gcc -shared -fPIC -o plugin.so plugin.c
 gcc -w -D_GNU_SOURCE -O1 -o calls "$srcdir/tests/lib/observe-calls.c" -ldl || { echo "Bail out! can't build the calls"; exit 1; }
 
 observe ./calls opens
@@ -98,6 +106,22 @@ for how in real coarse day time standard number; do
 	observe ./calls clock_$how
 	has "T$PWD/calls" "who asks what time it is: $how"
 done
+
+observe ./calls looks lists opens
+is "$(grep '^K' "$T/rec")" "" "the program itself may look at files"
+for how in getcwd getwd name real kernel number; do
+	observe ./calls here_$how
+	has "H$PWD/calls" "who asks where it is: $how"
+done
+for how in stat open; do
+	observe ./calls library_$how
+	has "K$PWD/./plugin.so" "a library that looks at files: $how"
+	hasnt "H$PWD/./plugin.so" "and does not ask where it is"
+done
+observe ./calls library_here
+has "H$PWD/./plugin.so" "a library that asks where it is"
+hasnt "H$PWD/calls" "which its program does not"
+hasnt "K$PWD/./plugin.so" "nor looks at files"
 
 LD_PRELOAD="$so" ./calls looks; is $? 0 "without a log it does nothing"
 : > "$T/log"

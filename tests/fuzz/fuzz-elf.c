@@ -7,13 +7,21 @@
 
 bool fuzz_accepted;
 
+static void measure(const char *name, void *total)
+{
+	*(size_t *)total += strlen(name);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const some[] = { "environ", "vars", NULL }, *const none[] = { NULL };
 	const bool yes = kache_elf_imports(data, size, some), unreadable = kache_elf_imports(data, size, none);
 
+	size_t total = 0;
+
 	/* What can't be read counts as yes, whatever is looked for. */
 	FUZZ_CHECK(yes || !unreadable);
+	(void)kache_elf_symbols(data, size, measure, &total);
 	fuzz_accepted = !unreadable;
 	return 0;
 }

@@ -266,6 +266,73 @@ static void clock_number(void)
 	syscall(SYS_clock_gettime, CLOCK_REALTIME, &t);
 }
 
+static char *volatile here;
+
+static void here_getcwd(void)
+{
+	char room[4096];
+
+	here = getcwd(room, sizeof room);
+}
+
+static void here_getwd(void)
+{
+	char room[4096];
+
+	here = getwd(room);
+}
+
+static void here_name(void)
+{
+	free(get_current_dir_name());
+}
+
+static void here_real(void)
+{
+	free(realpath(".", NULL));
+}
+
+static void here_kernel(void)
+{
+	char room[4096];
+
+	here = readlink("/proc/self/cwd", room, sizeof room) > 0 ? room : NULL;
+}
+
+static void here_number(void)
+{
+	char room[4096];
+
+	here = syscall(SYS_getcwd, room, sizeof room) > 0 ? room : NULL;
+}
+
+/* A function of the library that others() loads. */
+static void ask(const char *name)
+{
+	void *lib = dlopen("./plugin.so", RTLD_NOW);
+	void (*function)(void) = NULL;
+
+	if (lib)
+		*(void **)&function = dlsym(lib, name);
+	if (function)
+		function();
+}
+
+static void library_stat(void)
+{
+	ask("plugin_stat");
+}
+
+static void library_open(void)
+{
+	ask("plugin_open");
+}
+
+static void library_here(void)
+{
+	ask("plugin_here");
+}
+
 static void others(void)
 {
 	void *lib = dlopen("./plugin.so", RTLD_NOW);
@@ -290,6 +357,9 @@ int main(int argc, char **argv)
 		{ "calendar", calendar }, { "durations", durations }, { "clock_real", clock_real }, { "clock_coarse", clock_coarse },
 		{ "clock_day", clock_day }, { "clock_time", clock_time }, { "clock_standard", clock_standard },
 		{ "clock_number", clock_number },
+		{ "here_getcwd", here_getcwd }, { "here_getwd", here_getwd }, { "here_name", here_name }, { "here_real", here_real },
+		{ "here_kernel", here_kernel }, { "here_number", here_number },
+		{ "library_stat", library_stat }, { "library_open", library_open }, { "library_here", library_here },
 	};
 
 	for (int i = 1; i < argc; i++)

@@ -113,6 +113,104 @@ trap_is miss asks_size "which has changed"
 printf 54321 > "$W/data"; unseen
 trap_is hit asks_size "and its content only"
 
+# What a site is told of its embedded files: rust-embed and include_dir ask for it.
+trap_begin asks_modified
+macro 'format!("{:?}", std::fs::metadata("data").ok().map(|m| m.modified().unwrap()))'
+touch -d '2020-01-01' "$W/data"
+trap_is miss asks_modified "when a file was changed"
+unseen
+trap_is hit asks_modified "again"
+touch -d '2021-01-01' "$W/data"; unseen
+trap_is miss asks_modified "and was touched"
+
+trap_begin asks_mtime
+macro '{ use std::os::unix::fs::MetadataExt; std::fs::metadata("data").map_or(0, |m| m.mtime_nsec()).to_string() }'
+touch -d '2020-01-01 10:00:00.25' "$W/data"
+trap_is miss asks_mtime "the same by the system's name for it"
+touch -d '2020-01-01 10:00:00.75' "$W/data"; unseen
+trap_is miss asks_mtime "in the same second"
+
+trap_begin asks_created
+macro 'format!("{:?}", std::fs::File::open("data").unwrap().metadata().unwrap().created().ok())'
+echo one > "$W/data"
+trap_is miss asks_created "when a file was made"
+cp "$W/data" "$W/other"; touch -r "$W/data" "$W/other"; mv "$W/other" "$W/data"; unseen
+trap_is any asks_created "and made again"
+
+trap_begin asks_accessed
+macro 'format!("{:?}", std::fs::metadata("data").unwrap().accessed().ok())'
+touch -a -d '2030-01-01' "$W/data"
+trap_is miss asks_accessed "when a file was read"
+unseen
+touch -a -d '2031-01-01' "$W/data"
+trap_is miss asks_accessed "and again"
+
+trap_begin asks_mode
+macro '{ use std::os::unix::fs::PermissionsExt; format!("{:o}", std::fs::metadata("data").unwrap().permissions().mode()) }'
+echo one > "$W/data"
+trap_is miss asks_mode "who may read a file"
+chmod go-r "$W/data"; unseen
+trap_is miss asks_mode "and others may not"
+
+trap_begin asks_clock
+macro '{ let t = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs(); (t / 1000000).to_string() }'
+trap_is miss asks_clock "what time it is"
+unseen
+trap_is miss asks_clock "and again"
+
+trap_begin asks_host
+macro 'extern "C" { fn gethostname(to: *mut u8, len: usize) -> i32; } let mut b = [0u8; 256]; unsafe { gethostname(b.as_mut_ptr(), 255) }; b.iter().position(|c| *c == 0).unwrap().to_string()'
+trap_is miss asks_host "on which machine it is"
+unseen
+trap_is miss asks_host "and again"
+
+trap_begin asks_duration
+macro '{ let t = std::time::Instant::now(); (t.elapsed().as_secs() / 1000).to_string() }'
+trap_is miss asks_duration "how long it took"
+unseen
+trap_is hit asks_duration "is of no matter"
+
+# Directories stand as tokens in keys, so that other checkouts hit: unless their names may be in what was made.
+moves() { rm -rf "$T/elsewhere/$trap_name"; mkdir -p "$T/elsewhere"; mv "$W" "$T/elsewhere/"; W=$T/elsewhere/$(basename "$W"); unseen; }
+trap_begin asks_directory
+macro 'std::env::current_dir().unwrap().display().to_string()'
+trap_is miss asks_directory "where it is"
+unseen
+trap_is hit asks_directory "again"
+moves
+trap_is miss asks_directory "and elsewhere"
+
+trap_begin asks_process
+macro 'std::fs::read_link("/proc/self/cwd").unwrap().display().to_string()'
+trap_is miss asks_process "where it is, of the kernel"
+moves
+trap_is miss asks_process "and elsewhere"
+
+trap_begin asks_child
+macro 'String::from_utf8(std::process::Command::new("/bin/pwd").output().unwrap().stdout).unwrap()'
+trap_is miss asks_child "where it is, of a program"
+moves
+trap_is miss asks_child "and elsewhere"
+
+trap_begin asks_real_name
+macro 'std::fs::canonicalize("Cargo.toml").unwrap().display().to_string().len().to_string()'
+trap_is miss asks_real_name "how long its name is"
+moves
+trap_is miss asks_real_name "and elsewhere"
+
+trap_begin asks_arguments
+macro 'std::env::args().skip_while(|a| a != "--out-dir").nth(1).unwrap()'
+for dir in one other; do
+	said=$(cd "$W" && RUSTC_WRAPPER=$KACHE CARGO_TARGET_DIR=$T/kache.$dir cargo run 2> "$T/log")
+	is "$said" "$T/kache.$dir/debug/deps" "asks_arguments: what the compiler was told, in target directory $dir"
+done
+
+trap_begin asks_nothing
+macro '"x".to_string()'
+trap_is miss asks_nothing "what does not ask"
+moves
+trap_is hit asks_nothing "hits elsewhere"
+
 trap_begin asks_link
 macro 'std::path::Path::new("data").is_symlink().to_string()'
 printf 12345 > "$W/data"

@@ -52,11 +52,13 @@ static void test_lists(void)
 {
 	struct kache_observed o;
 
-	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|U/u|W/v|U/v|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|Vx|", &o), 0,
+	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|U/u|W/v|U/v|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|K/m.so|H/b.so|H/a.so|H/a.so|Vx|", &o), 0,
 	       "a log is read");
 	is_list(&o.reads, "/a /b /r", "reads: sorted, once, without what was written first");
 	is_list(&o.absent, "/m", "absent");
 	is_list(&o.present, "/p", "present");
+	is_list(&o.lookers, "/m.so", "who looked at files");
+	is_list(&o.placed, "/a.so /b.so", "who asked where it is");
 	is_list(&o.lists, "/d", "lists");
 	is_list(&o.links, "/s", "links");
 	is_list(&o.others, "/pipe", "others");

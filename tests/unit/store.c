@@ -277,39 +277,41 @@ static void test_map(struct kache_store *s)
 
 static int looks;
 
-static bool has_two(const char *text, size_t len)
+static unsigned has_two(const char *text, size_t len)
 {
 	looks++;
-	return memmem(text, len, "two", 3) != NULL;
+	return memmem(text, len, "two", 3) ? 5 : 0;
 }
 
 /* Looked for in a file once, if its hash is remembered, too; whoever puts the hash anew has it looked for anew. */
-static void test_map_trait(struct kache_store *s)
+static void test_map_traits(struct kache_store *s)
 {
 	char *path = at("text");
 	struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
 	struct kache_hash h = { { 1 } }, got;
 	struct kache_stat st;
-	bool has = true;
+	unsigned has = 1;
 
 	write_file(path, "one", 0644);
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && !has && looks == 1, "has it not");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && !has && looks == 1, "has it not");
 	write_file(path, "one two", 0644);
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && has && looks == 2, "has it");
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && has && looks == 3, "unknown files are looked through each time");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 2, "has it");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 3, "unknown files are looked through each time");
 	utimensat(AT_FDCWD, path, old, 0);
 	kache_stat(path, true, &st);
 	kache_map_put(s, &st, &h);
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && has && looks == 4, "a known one once");
-	has = false;
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && has && looks == 4, "and no more");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 4, "a known one once");
+	has = 0;
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 4, "and no more");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_MACRO, 100, has_two, &has) && has == 5 && looks == 5, "another kind is another look");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 5, "which leaves the first");
 	ok(kache_map_get(s, &st, &got) && kache_hash_eq(&got, &h), "its hash is as it was");
 	write_file(path, "one six", 0644);
 	utimensat(AT_FDCWD, path, old, 0);
-	ok(!kache_map_trait(s, path, 100, has_two, &has) && !has && looks == 5, "of the same size and time, changed");
-	ok(!kache_map_trait(s, path, 6, has_two, &has) && !has && looks == 5, "larger ones have nothing");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && !has && looks == 6, "of the same size and time, changed");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 6, has_two, &has) && !has && looks == 6, "larger ones have nothing");
 	unlink(path);
-	is_int(kache_map_trait(s, path, 100, has_two, &has), KACHE_E_NOENT, "none that is not there");
+	is_int(kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has), KACHE_E_NOENT, "none that is not there");
 	free(path);
 }
 
@@ -497,7 +499,7 @@ int main(void)
 	test_restore(s);
 	test_young(s);
 	test_map(s);
-	test_map_trait(s);
+	test_map_traits(s);
 	test_map_neighbours(s);
 	test_map_at_once();
 	test_open();
