@@ -3,26 +3,37 @@
 #include "config.h"
 #include "observe/preload.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <string.h>
 #include <unistd.h>
 
-#pragma weak _r_debug
-
 /* Interposers are called by others only. */
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
-/* The loader reserves one range for each object, so code is in the one that begins last before it. "" is the program. */
+/* The object that holds an address of code. Other threads may load and close objects meanwhile: glibc 2.35 has a function for that
+ * which takes no lock; before, it takes the loader's own, which fork(2) gives back to the child. */
+static const struct link_map *object_at(const void *code)
+{
+	void *address = (void *)(uintptr_t)code, *map = NULL;
+	Dl_info info;
+#if __GLIBC_PREREQ(2, 35)
+	struct dl_find_object found;
+
+#pragma weak _dl_find_object
+	if (&_dl_find_object)
+		return _dl_find_object(address, &found) ? NULL : found.dlfo_link_map;
+#endif
+#pragma weak dladdr1
+	return &dladdr1 && dladdr1(address, &info, &map, RTLD_DL_LINKMAP) ? map : NULL;
+}
+
+/* Its name; "" for the program. */
 static const char *object_of(const void *code)
 {
-	const struct link_map *best = NULL;
+	const struct link_map *m = object_at(code);
 
-	if (!&_r_debug)
-		return "";
-	for (const struct link_map *m = _r_debug.r_map; m; m = m->l_next)
-		if (m->l_addr <= (ElfW(Addr))code && (!best || m->l_addr > best->l_addr))
-			best = m;
-	return best && best->l_name && strchr(best->l_name, '/') ? best->l_name : "";
+	return m && m->l_name && strchr(m->l_name, '/') ? m->l_name : "";
 }
 
 void kache_note_looker(const void *caller)
