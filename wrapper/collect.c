@@ -53,17 +53,18 @@ static bool below_any(const char *path, const char *const *dirs)
 	return false;
 }
 
-/* Kernel files, and those that change on their own without meaning. */
+/* Kernel files, and those that change on their own without meaning. What else is below /run, and in /dev/shm, are files as others:
+ * projects lie there, since it is in memory. */
 bool kache_collect_noise(const char *path)
 {
 	static const char *const dirs[] = {
-		"/proc", "/sys", "/dev", "/run", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
+		"/proc", "/sys", "/dev", "/run/systemd", "/run/nscd", "/run/resolvconf", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
 		"/usr/lib/x86_64-linux-gnu/gconv", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.nohwcap",
 		"/etc/localtime", "/etc/malloc.conf", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
 		"/lib/terminfo", "/usr/share/terminfo", NULL
 	};
 
-	return below_any(path, dirs);
+	return below_any(path, dirs) && !kache_path_below(path, "/dev/shm", NULL);
 }
 
 /* Temporary files of rustc ("rustcXXXXXX/…") and cc ("ccXXXXXX.o"), with names that never come back: mkstemp(3) and its like take six

@@ -101,6 +101,25 @@ for name in ccache rustcproject cc12ab34 registry; do
 	rm -rf "$T"/*.kept; trap_is miss $name "a second file for a module is an error, not a hit"
 done
 
+# And one that lies in memory, below a directory of devices.
+if mem=$(mktemp -d /dev/shm/kache-test.XXXXXX 2> /dev/null); then
+	trap_begin in_memory
+	mv "$W" "$mem/"; W=$mem/$(basename "$W")
+	trap_dependency mac '#[proc_macro] pub fn m(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+	format!("{:?}", std::fs::read_to_string("tpl.txt").unwrap()).parse().unwrap() }' '[lib]
+proc-macro = true'
+	printf 'mod foo;\nfn main() { println!("{} {}", foo::v(), mac::m!()); }\n' > "$W/src/main.rs"
+	echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
+	echo one > "$W/tpl.txt"
+	trap_is miss in_memory "first"
+	echo two > "$W/tpl.txt"; rm -rf "$T"/*.kept
+	trap_is miss in_memory "what a macro reads has changed"
+	mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
+	rm -rf "$T"/*.kept
+	trap_is miss in_memory "a second file for a module is an error, not a hit"
+	rm -rf "$mem"
+fi
+
 trap_begin empty_module
 printf 'mod foo { pub mod bar; }\nfn main() { println!("{}", foo::bar::v()); }\n' > "$W/src/main.rs"
 mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo/bar.rs"
