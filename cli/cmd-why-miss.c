@@ -96,7 +96,11 @@ static const char *advice(const char *reason)
 		{ "output-empty-directory", "The script left an empty directory, which a hit does not bring back." },
 		{ "output-not-a-file", "The script left a link or a special file, which a hit does not bring back." },
 		{ "output-too-large", "The script left more than 1 GiB, or 20,000 files." },
-		{ "time-of-day", "The script, or a program that it ran, asked what time it is." },
+		{ "time-of-day", "A build script, a program that it ran, or a procedural macro asked what time it is." },
+		{ "time-of-access", "A procedural macro asks when files were last read, which each build changes." },
+		{ "host-name", "A procedural macro asked for the name of this machine, or of its kernel." },
+		{ "time-macro", "__DATE__, __TIME__ or __TIMESTAMP__ is used; with SOURCE_DATE_EPOCH, where the compiler knows it, that can be cached." },
+		{ "time-pragma", "#pragma GCC dependency compares the times of files, which are no part of a key." },
 		{ "special-file", "A pipe, a device or a file of the kernel was read, which may say something else the next time." },
 		{ "undeclared-inputs", "The script prints no rerun-if-changed or rerun-if-env-changed." },
 		{ NULL, NULL }

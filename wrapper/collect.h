@@ -13,6 +13,7 @@ struct kache_collector {
 	size_t cap;
 	const char *reason;
 	char *detail;
+	const struct kache_strs *dep_dirs;	/* of Rust: see kache_rust_in_dep_dir() */
 	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */
 };
 

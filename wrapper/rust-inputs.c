@@ -35,22 +35,27 @@ static bool same_path(const struct rust_inputs *r, const char *given, const char
 	return !strcmp(full, path);
 }
 
-bool kache_rust_in_dep_dir(const struct kache_call *c, const char *path)
+static void find_dep_dirs(const struct kache_call *c, struct kache_strs *out)
+{
+	for (size_t i = 0; i < c->args.dep_dirs.n; i++) {
+		char *full = kache_path_absolute(c->cwd, c->args.dep_dirs.v[i]), *real = kache_path_real(full);
+
+		kache_strs_take(out, full);
+		if (real)
+			kache_strs_take(out, real);
+	}
+}
+
+bool kache_rust_in_dep_dir(const struct kache_collector *k, const char *path)
 {
 	KACHE_AUTO_FREE char *dir = kache_path_dir(path);
 
-	for (size_t i = 0; i < c->args.dep_dirs.n; i++) {
-		KACHE_AUTO_FREE char *full = kache_path_absolute(c->cwd, c->args.dep_dirs.v[i]);
-
-		if (!strcmp(full, dir))
-			return true;
-	}
-	return false;
+	return kache_strs_has(k->dep_dirs, dir);
 }
 
 static bool in_dep_dir(const struct rust_inputs *r, const char *path)
 {
-	return kache_rust_in_dep_dir(r->k->c, path);
+	return kache_rust_in_dep_dir(r->k, path);
 }
 
 static bool is_extern(const struct rust_inputs *r, const char *path)
@@ -455,14 +460,21 @@ static int from_rules(struct rust_inputs *r)
 int kache_rust_collect(struct kache_collector *k)
 {
 	struct rust_inputs r = { .k = k, .linked = kache_rust_links(&k->c->args) };
-	int rc = add_depinfo(&r);
+	KACHE_AUTO_STRS struct kache_strs dep_dirs = { NULL, 0, 0 };
+	int rc;
+
+	find_dep_dirs(k->c, &dep_dirs);
+	k->dep_dirs = &dep_dirs;
+	r.macros = kache_rust_loads_macro(k);
+	rc = add_depinfo(&r);
 
 	if (!rc)
 		rc = k->run->observed ? from_observer(&r) : from_rules(&r);
 	if (!rc)
 		rc = add_variables(&r);
 	if (!rc && r.macros)
-		rc = kache_rust_collect_macros(k, r.linked);
+		rc = kache_rust_collect_macros(k);
+	k->dep_dirs = NULL;
 	if (r.have_deps)
 		kache_depinfo_release(&r.deps);
 	return rc;

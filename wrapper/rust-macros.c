@@ -3,8 +3,9 @@
  * of them: who calls a function has it among its symbols. What is optimized may have the smallest of them (MetadataExt::mtime)
  * inlined.
  *
- * And what directories are called, which stand as tokens in keys, though a macro may have put their names, or what it made of
- * them, into the outputs. Here the observer tells in which object somebody asked. */
+ * And what the compiler may ask for without harm: variables that only concern what it says, and what directories are called,
+ * which stand as tokens in keys, though a macro may have put their names, or what it made of them, into the outputs. There the
+ * observer tells in which object somebody asked. */
 #include "config.h"
 #include "wrapper/rustc.h"
 
@@ -24,7 +25,6 @@ enum {
 	ASKS_ACCESS = 8,	/* when it was last read, or its status changed */
 	ASKS_ARGUMENTS = 16,	/* the compiler's, which name directories */
 	ASKS_SOURCE = 32,	/* where a source lies */
-	ASKS_HOST = 64,		/* what machine this is, and for whom it compiles */
 };
 
 static bool has_any(const char *name, const char *const *words)
@@ -59,12 +59,9 @@ static void note_symbol(const char *name, void *arg)
 static unsigned look(const char *object, size_t len)
 {
 	static const char *const walkers[] = { "environ", "3env4vars", "3env7vars_os", NULL };
-	static const char *const hosts[] = { "gethostname", "uname", "getdomainname", "getpwuid", "getlogin", NULL };
 	static const char checked[] = "invalid timestamp";	/* what std says of one that it can't hold */
 	unsigned traits = kache_elf_imports(object, len, walkers) ? WALKS_VARIABLES : 0;
 
-	if (kache_elf_imports(object, len, hosts))
-		traits |= ASKS_HOST;
 	if (!kache_elf_symbols(object, len, note_symbol, &traits)) {
 		traits |= ASKS_SOURCE;
 		if (memmem(object, len, checked, sizeof checked - 1))
@@ -73,9 +70,33 @@ static unsigned look(const char *object, size_t len)
 	return traits;
 }
 
+/* Among what cargo built, or named in the call. */
 static bool is_macro(const struct kache_collector *k, const char *path)
 {
-	return kache_ends(path, ".so") && kache_rust_in_dep_dir(k->c, path);
+	const struct kache_rust_args *a = &k->c->args;
+	bool is = kache_ends(path, ".so") && kache_rust_in_dep_dir(k, path);
+
+	for (size_t i = 0; i < a->n_externs && !is && kache_ends(path, ".so"); i++) {
+		KACHE_AUTO_FREE char *full = a->externs[i].path ? kache_path_absolute(k->c->cwd, a->externs[i].path) : NULL;
+		KACHE_AUTO_FREE char *real = full && kache_ends(full, ".so") ? kache_path_real(full) : NULL;
+
+		is = real && (!strcmp(full, path) || !strcmp(real, path));
+	}
+	return is;
+}
+
+/* The first macro among these objects, or NULL. */
+static const char *first_macro(const struct kache_collector *k, const struct kache_strs *objects)
+{
+	for (size_t i = 0; i < objects->n; i++)
+		if (is_macro(k, objects->v[i]))
+			return objects->v[i];
+	return NULL;
+}
+
+bool kache_rust_loads_macro(const struct kache_collector *k)
+{
+	return first_macro(k, &k->run->seen.reads) != NULL;
 }
 
 /* The first macro that was loaded and may have done this, or NULL. among: only those; may be NULL. */
@@ -109,12 +130,32 @@ bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var)
 	return false;
 }
 
+/* ---- variables ---- */
+
+/* Those too that say nothing to compilers and linkers, but for what the standard library asks for itself. */
+static int add_variables(struct kache_collector *k)
+{
+	static const char *const of_std[] = { "RUST_BACKTRACE", "RUST_LIB_BACKTRACE", "RUST_MIN_STACK", NULL };
+	const struct kache_strs *asked = &k->run->seen.asked;
+
+	for (size_t i = 0; i < asked->n; i++) {
+		KACHE_AUTO_FREE char *name = kache_strndup(asked->v[i], strcspn(asked->v[i], "="));
+		bool own = false;
+
+		for (const char *const *v = of_std; *v && !own; v++)
+			own = !strcmp(*v, name);
+		if (!own && is_macro(k, asked->v[i] + strlen(name) + 1) && kache_collect_now(k, KACHE_INPUT_ENV, name))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
 /* ---- times ---- */
 
 /* Libraries in the target directory have another time in each, and no macro looks at that. */
 static bool may_count(const struct kache_collector *k, uint32_t kind, const char *path)
 {
-	return (kind == KACHE_INPUT_FILE || kind == KACHE_INPUT_PRESENT) && !kache_rust_in_dep_dir(k->c, path) &&
+	return (kind == KACHE_INPUT_FILE || kind == KACHE_INPUT_PRESENT) && !kache_rust_in_dep_dir(k, path) &&
 	       !kache_path_below(path, k->c->compiler.sysroot, NULL);
 }
 
@@ -156,27 +197,9 @@ static int add_times(struct kache_collector *k)
 
 /* ---- where all this is ---- */
 
-/* Whether a macro asked for a directory by its name, or a library that it brought along: linked says that linkers ran as well,
- * whose own can't be told from those. Programs that a macro starts need not be looked for: who starts any imports environ, so
- * that the whole environment is an input, which has cargo's directories in it. */
-static bool asked_where(const struct kache_collector *k, bool linked)
+static int add_places(struct kache_collector *k)
 {
-	const struct kache_strs *placed = &k->run->seen.placed;
-
-	for (size_t i = 0; i < placed->n; i++) {
-		const char *object = placed->v[i];
-
-		if (is_macro(k, object))
-			return true;
-		if (!linked && strcmp(object, k->c->compiler.program) && !kache_path_below(object, k->c->compiler.sysroot, NULL))
-			return true;
-	}
-	return false;
-}
-
-static int add_places(struct kache_collector *k, bool linked)
-{
-	const bool all = asked_where(k, linked) || macro_that(k, ASKS_ARGUMENTS, NULL);
+	const bool all = first_macro(k, &k->run->seen.placed) || macro_that(k, ASKS_ARGUMENTS, NULL);
 	const char *source = k->c->args.source[0] == '/' && macro_that(k, ASKS_SOURCE, NULL) ? k->c->args.source : NULL;
 
 	for (size_t i = 0; i < k->c->tokens.n; i++) {
@@ -190,11 +213,11 @@ static int add_places(struct kache_collector *k, bool linked)
 	return KACHE_OK;
 }
 
-int kache_rust_collect_macros(struct kache_collector *k, bool linked)
+int kache_rust_collect_macros(struct kache_collector *k)
 {
-	const char *macro = macro_that(k, ASKS_HOST, NULL);
+	const char *macro = first_macro(k, &k->run->seen.machines);
 
 	if (macro)
 		return kache_collect_refuse(k, "host-name", macro);
-	return add_times(k) || add_places(k, linked) ? KACHE_E_INVALID : KACHE_OK;
+	return add_variables(k) || add_times(k) || add_places(k) ? KACHE_E_INVALID : KACHE_OK;
 }

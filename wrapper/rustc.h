@@ -23,12 +23,14 @@ int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
 /* Whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
 bool kache_rust_may_be_old(const struct kache_call *c);
 int kache_rust_collect(struct kache_collector *k);
-/* Whether it lies in a directory of dependencies (-L dependency=). */
-bool kache_rust_in_dep_dir(const struct kache_call *c, const char *path);
-/* wrapper/rust-macros.c: whether one that was loaded may have read a variable (NULL: any) without being seen. */
+/* Whether it lies in a directory of dependencies (-L dependency=), by its name in the call or by the one without links, by which
+ * rustc loads macros. For the time of kache_rust_collect(). */
+bool kache_rust_in_dep_dir(const struct kache_collector *k, const char *path);
+/* wrapper/rust-macros.c: whether the compiler has loaded any procedural macro; and whether one that was loaded may have read a
+ * variable (NULL: any) without being seen. */
+bool kache_rust_loads_macro(const struct kache_collector *k);
 bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var);
-/* After all other inputs, where a macro was loaded: times and places that it may have asked for, or a refusal. linked: so was an
- * output. */
-int kache_rust_collect_macros(struct kache_collector *k, bool linked);
+/* After all other inputs, where a macro was loaded: variables, times and places that it may have asked for, or a refusal. */
+int kache_rust_collect_macros(struct kache_collector *k);
 
 #endif

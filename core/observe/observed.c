@@ -146,7 +146,7 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	const char *text = record + 1;
 	char type = record[0];
 
-	if (!type || !*text || (strchr("BROSWDAPLUXFTKH", type) && *text != '/'))
+	if (!type || !*text || (strchr("BROSWDAPLUXFTKMH", type) && *text != '/'))
 		return KACHE_E_CORRUPT;
 	switch (type) {
 	case 'R': case 'O': case 'S': case 'W': case 'D': case 'A': case 'P': case 'L': case 'U':
@@ -160,6 +160,8 @@ static int add_record(struct reading *r, struct kache_observed *o, const char *r
 	case 'f': kache_strs_add(&r->unnamed, text); break;
 	case 'T': kache_strs_add(&o->clocks, text); break;
 	case 'K': kache_strs_add(&o->lookers, normal(r, text, type)); break;
+	case 'G': kache_strs_add(&o->asked, text); break;
+	case 'M': kache_strs_add(&o->machines, normal(r, text, type)); break;
 	case 'H': kache_strs_add(&o->placed, normal(r, text, type)); break;
 	case 'V': o->environment = true; break;
 	case 'N': o->network = true; break;
@@ -392,6 +394,8 @@ int kache_observed_read(const char *log, struct kache_observed *out)
 		unique(&out->programs);
 		unique(&out->clocks);
 		unique(&out->lookers);
+		unique(&out->asked);
+		unique(&out->machines);
 		unique(&out->placed);
 		out->climbs = r.climbs;
 		r.climbs = (struct kache_strs){ NULL, 0, 0 };
@@ -410,7 +414,8 @@ void kache_observed_release(struct kache_observed *o)
 {
 	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
 				     &o->denied, &o->programs, &o->execs, &o->searched, &o->climbs, &o->clocks,
-				     &o->lookers, &o->placed };
+				     &o->lookers, &o->asked, &o->machines,
+				     &o->placed };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);

@@ -1,5 +1,5 @@
-/* kache-observe.so: in which object a call was made. A procedural macro is one in the compiler's own process, and what it asks
- * for counts for more than what the compiler does. */
+/* kache-observe.so: in which object a call was made, and what is asked for that only counts there. A procedural macro is one in
+ * the compiler's own process, and what it asks for counts for more than what the compiler does. */
 #include "config.h"
 #include "observe/preload.h"
 
@@ -36,7 +36,7 @@ static const char *object_of(const void *code)
 	return m && m->l_name && strchr(m->l_name, '/') ? m->l_name : "";
 }
 
-void kache_note_looker(const void *caller)
+static void note_library(char type, const void *caller)
 {
 	const char *object;
 
@@ -44,7 +44,37 @@ void kache_note_looker(const void *caller)
 		return;
 	object = object_of(caller);
 	if (*object)
-		kache_note('K', AT_FDCWD, object);
+		kache_note(type, AT_FDCWD, object);
+}
+
+void kache_note_looker(const void *caller)
+{
+	note_library('K', caller);
+}
+
+void kache_note_asker(const void *caller, const char *variable)
+{
+	char record[PATH_ROOM];
+	const char *object;
+	size_t name, len;
+
+	if (!kache_observing() || !variable)
+		return;
+	object = object_of(caller);
+	if (strstr(object, "/librustc_driver") || strstr(object, "/libLLVM"))
+		return;		/* the compiler itself, which asks for thirty; E has them */
+	name = strlen(variable);
+	len = strlen(object);
+	if (!len)
+		return;
+	if (name + len + 2 > sizeof record) {
+		kache_note_name('!', "a name that is too long");
+		return;
+	}
+	memcpy(record, variable, name);
+	record[name] = '=';
+	memcpy(record + name + 1, object, len + 1);
+	kache_note_name('G', record);
 }
 
 void kache_note_here(const void *caller)
@@ -77,3 +107,16 @@ HERE(getcwd, (char *out, size_t size), (out, size))
 HERE(__getcwd_chk, (char *out, size_t size, size_t room), (out, size, room))
 HERE(getwd, (char *out), (out))
 HERE(get_current_dir_name, (void), ())
+
+#define MACHINE(name, args, call) \
+	EXPORT int my_##name args NAMED(name); \
+	EXPORT int my_##name args \
+	{ \
+		note_library('M', CALLER); \
+		return REAL(name) call; \
+	}
+MACHINE(gethostname, (char *out, size_t size), (out, size))
+MACHINE(__gethostname_chk, (char *out, size_t size, size_t room), (out, size, room))
+MACHINE(getdomainname, (char *out, size_t size), (out, size))
+MACHINE(__getdomainname_chk, (char *out, size_t size, size_t room), (out, size, room))
+MACHINE(uname, (void *out), (out))

@@ -341,6 +341,7 @@ SHELL(void *, popen, (const char *command, const char *mode), (command, mode), N
 	EXPORT char *my_##name(const char *variable_name) \
 	{ \
 		kache_note_name('E', variable_name); \
+		kache_note_asker(CALLER, variable_name); \
 		return REAL(name)(variable_name); \
 	}
 GETENV(getenv)

@@ -143,12 +143,12 @@ void kache_note_readlink(int dirfd, const char *path, bool good, int err)
 		kache_note_look(dirfd, path, err == EINVAL, err);	/* EINVAL: there, and no link */
 }
 
-/* The kernel's link to the working directory of a process. */
-static bool is_cwd(const char *path)
+/* The kernel's links to the working directory of a process and to its program. */
+static bool is_place(const char *path)
 {
 	const size_t len = path && has_prefix(path, "/proc/") ? strlen(path) : 0;
 
-	return len > 4 && !strcmp(path + len - 4, "/cwd");
+	return len > 4 && (!strcmp(path + len - 4, "/cwd") || !strcmp(path + len - 4, "/exe"));
 }
 
 #define READLINK(name, args, call, dirfd) \
@@ -156,7 +156,7 @@ static bool is_cwd(const char *path)
 	EXPORT long my_##name args \
 	{ \
 		long result = REAL(name) call; \
-		if (is_cwd(path)) \
+		if (is_place(path)) \
 			kache_note_here(CALLER); \
 		kache_note_readlink(dirfd, path, result >= 0, errno); \
 		return result; \

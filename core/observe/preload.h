@@ -64,6 +64,11 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(char *, getcwd, (char *, size_t)) \
 	X(char *, __getcwd_chk, (char *, size_t, size_t)) \
 	X(char *, getwd, (char *)) \
+	X(int, gethostname, (char *, size_t)) \
+	X(int, __gethostname_chk, (char *, size_t, size_t)) \
+	X(int, getdomainname, (char *, size_t)) \
+	X(int, __getdomainname_chk, (char *, size_t, size_t)) \
+	X(int, uname, (void *)) \
 	X(char *, get_current_dir_name, (void)) \
 	X(char *, __realpath_chk, (const char *, char *, size_t)) \
 	X(char *, canonicalize_file_name, (const char *)) \
@@ -165,10 +170,11 @@ void kache_note_readlink(int dirfd, const char *path, bool good, int err);
 void kache_note_mkdir(int dirfd, const char *path, bool good, int err);
 /* A write to, or removal of, path. */
 void kache_note_write(int dirfd, const char *path, bool good);
-/* An interposer's caller looked at a file or opened one (K, for shared objects only); it asked where it is, by the working
- * directory or by a name without links (H). */
+/* An interposer's caller looked at a file or opened one (K), or asked for a variable (G), both for shared objects only; it asked
+ * where it is, by the working directory or by a name without links (H). */
 #define CALLER __builtin_return_address(0)
 void kache_note_looker(const void *caller);
+void kache_note_asker(const void *caller, const char *variable);
 void kache_note_here(const void *caller);
 /* R for each shared library that is loaded now. */
 void kache_note_libraries(void);

@@ -19,10 +19,13 @@ mkdir bin1 bin2; cp /bin/true bin2/spawnp; cp /bin/true bin2/execvp
 printf '#!/bin/sh\nexit 0\n' > script; chmod +x script
 cat > plugin.c <<'C'
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 int plugin_stat(void) { struct stat st; return stat("p/stat", &st) + 0; }
 int plugin_open(void) { int fd = open("r/open", O_RDONLY); return close(fd); }
+char *plugin_asks(void) { return getenv("PLUGIN_ASKS"); }
+int plugin_machine(void) { char room[256]; return gethostname(room, sizeof room); }
 int plugin_here(void) { char room[4096]; return getcwd(room, sizeof room) != room; }
 C
 gcc -shared -fPIC -o plugin.so plugin.c
@@ -118,6 +121,12 @@ for how in stat open; do
 	has "K$PWD/./plugin.so" "a library that looks at files: $how"
 	hasnt "H$PWD/./plugin.so" "and does not ask where it is"
 done
+observe ./calls library_asks
+has "GPLUGIN_ASKS=./plugin.so" "a library that asks for a variable"
+has EPLUGIN_ASKS
+is "$(grep -c '^G' "$T/rec")" 1 "which its program may"
+observe ./calls library_machine
+has "M$PWD/./plugin.so" "a library that asks which machine this is"
 observe ./calls library_here
 has "H$PWD/./plugin.so" "a library that asks where it is"
 hasnt "H$PWD/calls" "which its program does not"

@@ -330,6 +330,17 @@ static void library_open(void)
 	ask("plugin_open");
 }
 
+static void library_asks(void)
+{
+	getenv("PROGRAM_ASKS");
+	ask("plugin_asks");
+}
+
+static void library_machine(void)
+{
+	ask("plugin_machine");
+}
+
 static void library_here(void)
 {
 	ask("plugin_here");
@@ -361,7 +372,8 @@ int main(int argc, char **argv)
 		{ "clock_number", clock_number },
 		{ "here_getcwd", here_getcwd }, { "here_getwd", here_getwd }, { "here_name", here_name }, { "here_real", here_real },
 		{ "here_kernel", here_kernel }, { "here_number", here_number },
-		{ "library_stat", library_stat }, { "library_open", library_open }, { "library_here", library_here },
+		{ "library_stat", library_stat }, { "library_open", library_open }, { "library_here", library_here }, { "library_asks", library_asks },
+		{ "library_machine", library_machine },
 	};
 
 	for (int i = 1; i < argc; i++)

@@ -171,7 +171,7 @@ unseen
 trap_is hit asks_duration "is of no matter"
 
 # Directories stand as tokens in keys, so that other checkouts hit: unless their names may be in what was made.
-moves() { rm -rf "$T/elsewhere/$trap_name"; mkdir -p "$T/elsewhere"; mv "$W" "$T/elsewhere/"; W=$T/elsewhere/$(basename "$W"); unseen; }
+moves() { moved=$(mktemp -d "$T/elsewhere.XXXXXX"); mv "$W" "$moved/"; W=$moved/$(basename "$W"); unseen; }
 trap_begin asks_directory
 macro 'std::env::current_dir().unwrap().display().to_string()'
 trap_is miss asks_directory "where it is"
@@ -203,6 +203,40 @@ macro 'std::env::args().skip_while(|a| a != "--out-dir").nth(1).unwrap()'
 for dir in one other; do
 	said=$(cd "$W" && RUSTC_WRAPPER=$KACHE CARGO_TARGET_DIR=$T/kache.$dir cargo run 2> "$T/log")
 	is "$said" "$T/kache.$dir/debug/deps" "asks_arguments: what the compiler was told, in target directory $dir"
+done
+
+# What says nothing to a compiler may be all that a macro wants.
+trap_begin asks_for_noise
+macro '["CI", "TERM", "TZ"].map(|v| std::env::var(v).unwrap_or_default()).join(",")'
+trap_env="TERM=one"
+trap_is miss asks_for_noise "a variable that is noise"
+unseen
+trap_is hit asks_for_noise "again"
+for env in CI=1 TERM=two TZ=UTC; do
+	trap_env="TERM=one $env"; unseen
+	trap_is miss asks_for_noise "${env%=*}"
+done
+
+# rustc loads a macro by its name without links.
+trap_begin through_link
+macro 'std::env::current_dir().unwrap().display().to_string()'
+mkdir "$T/real.target"; ln -s real.target "$T/link.target"
+for n in 1 2; do
+	said=$(cd "$W" && RUSTC_WRAPPER=$KACHE CARGO_TARGET_DIR=$T/link.target cargo run 2> "$T/log")
+	is "$said" "$W" "through_link: where it is, in a target directory behind a link, $n"
+	rm -rf "$T"/real.target/*
+	moves
+done
+
+# Without cargo, where it lies elsewhere, and behind a link.
+trap_begin named
+macro 'std::env::vars().filter(|(n, _)| n == "TRAP_MACRO").map(|(_, v)| v).collect::<String>()'
+(cd "$W" && mkdir real.macros out && ln -s real.macros macros && rustc --edition 2021 --crate-type proc-macro --crate-name mac --extern proc_macro mac/src/lib.rs \
+	--out-dir macros) || exit 99
+for value in one two; do
+	(cd "$W" && TRAP_MACRO=$value "$KACHE" rustc --edition 2021 --crate-name named --emit=dep-info,link src/main.rs \
+		--extern mac=macros/libmac.so --out-dir out)
+	is "$("$W/out/named")" $value "named: a macro that the call names, $value"
 done
 
 trap_begin asks_nothing

@@ -52,12 +52,14 @@ static void test_lists(void)
 {
 	struct kache_observed o;
 
-	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|U/u|W/v|U/v|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|K/m.so|H/b.so|H/a.so|H/a.so|Vx|", &o), 0,
+	is_int(read_log("B/bin/true|R/b|R/a|R/b|A/m|P/p|L/d|S/s|O/pipe|U/u|W/v|U/v|EV|EU|EV|W/w|R/w|R/r|W/r|Ninet|Clocaltime|T/bin/true|T/bin/true|K/m.so|GA=/m.so|GB=/m.so|GA=/m.so|M/m.so|H/b.so|H/a.so|H/a.so|Vx|", &o), 0,
 	       "a log is read");
 	is_list(&o.reads, "/a /b /r", "reads: sorted, once, without what was written first");
 	is_list(&o.absent, "/m", "absent");
 	is_list(&o.present, "/p", "present");
 	is_list(&o.lookers, "/m.so", "who looked at files");
+	is_list(&o.asked, "A=/m.so B=/m.so", "who asked for which variable");
+	is_list(&o.machines, "/m.so", "who asked for the machine");
 	is_list(&o.placed, "/a.so /b.so", "who asked where it is");
 	is_list(&o.lists, "/d", "lists");
 	is_list(&o.links, "/s", "links");
