@@ -121,6 +121,29 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 	return KACHE_OK;
 }
 
+int kache_collect_status(struct kache_collector *k, bool (*no_status)(const struct kache_collector *k, const char *path))
+{
+	const size_t n = k->set.n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct kache_input *in = &k->set.inputs[i];
+		const char *name = k->m->names[in->name];
+		KACHE_AUTO_FREE char *path = NULL;
+		struct kache_stat st;
+
+		if (in->kind != KACHE_INPUT_FILE && in->kind != KACHE_INPUT_PRESENT)
+			continue;
+		path = kache_tokens_expand(&k->c->tokens, name);
+		if (!path || no_status(k, path) || kache_stat(path, true, &st) || !S_ISREG(st.mode))
+			continue;
+		if (st.mtime >= k->c->started_coarse || st.ctime >= k->c->started_coarse)
+			return kache_collect_refuse(k, "input-changed", path);
+		if (kache_collect_now(k, KACHE_INPUT_STATUS, name))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
 bool kache_collect_kernel_noise(const char *path)
 {
 	static const char *const dirs[] = {

@@ -27,6 +27,10 @@ int kache_collect_now(struct kache_collector *k, uint32_t kind, const char *name
  * tells nothing certain. artifact: its times may have been set by cargo meanwhile. */
 int kache_collect_file(struct kache_collector *k, const char *path, bool artifact);
 
+/* When they were made and changed, and their mode, of all files among the inputs so far, but for those of which the caller says
+ * otherwise. Directories have a new time for every file that comes or goes in them, be it one of the compiler's own. */
+int kache_collect_status(struct kache_collector *k, bool (*no_status)(const struct kache_collector *k, const char *path));
+
 /* Kernel files, and those that change on their own without meaning. */
 bool kache_collect_noise(const char *path);
 /* The same, more narrowly: kernel files that change nothing in what is made; and any kernel file. */

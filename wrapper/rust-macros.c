@@ -1,7 +1,5 @@
-/* What procedural macros may have asked that the observer can't tell: which variable of all, the time of day beside a compiler
- * that asks for it, too, and what of a file's status. Their objects tell it, since Rust's standard library is linked into each
- * of them: who calls a function has it among its symbols. What is optimized may have the smallest of them (MetadataExt::mtime)
- * inlined.
+/* What procedural macros may have asked that the observer can't tell, by what they are made of (wrapper/object.h): which variable
+ * of all, the time of day beside a compiler that asks for it, too, and what of a file's status.
  *
  * And what the compiler may ask for without harm: variables that only concern what it says, and what directories are called,
  * which stand as tokens in keys, though a macro may have put their names, or what it made of them, into the outputs. There the
@@ -10,65 +8,10 @@
 #include "wrapper/rustc.h"
 
 #include "base/path.h"
-#include "store/map.h"
 #include "wrapper/collect.h"
-#include "wrapper/elf.h"
+#include "wrapper/object.h"
 
-#include <stdint.h>
 #include <string.h>
-#include <sys/stat.h>
-
-enum {
-	WALKS_VARIABLES = 1,	/* std::env::vars, std::process::Command */
-	ASKS_CLOCK = 2,		/* SystemTime::now */
-	ASKS_STATUS = 4,	/* when a file was made or changed, and its mode */
-	ASKS_ACCESS = 8,	/* when it was last read, or its status changed */
-	ASKS_ARGUMENTS = 16,	/* the compiler's, which name directories */
-	ASKS_SOURCE = 32,	/* where a source lies */
-};
-
-static bool has_any(const char *name, const char *const *words)
-{
-	for (; *words; words++)
-		if (strstr(name, *words))
-			return true;
-	return false;
-}
-
-/* Names as both manglings of rustc have them: with the length in front. */
-static void note_symbol(const char *name, void *arg)
-{
-	static const char *const status[] = { "8Metadata8modified", "8Metadata7created", "11Permissions8readonly", NULL };
-	static const char *const fields[] = { "mtime", "4mode", "7st_mode", NULL }, *const others[] = { "atime", "ctime", NULL };
-	const char *trait = strstr(name, "MetadataExt");
-	unsigned *traits = arg;
-
-	trait = trait ? trait : strstr(name, "PermissionsExt");
-	if (strstr(name, "10SystemTime3now"))
-		*traits |= ASKS_CLOCK;
-	if (strstr(name, "3env4args") || strstr(name, "3env7args_os"))
-		*traits |= ASKS_ARGUMENTS;
-	if (strstr(name, "4Span10local_file") || strstr(name, "10SourceFile4path"))
-		*traits |= ASKS_SOURCE;
-	if (has_any(name, status) || (trait && has_any(trait, fields)))
-		*traits |= ASKS_STATUS;
-	if (strstr(name, "8Metadata8accessed") || (trait && has_any(trait, others)))
-		*traits |= ASKS_ACCESS;
-}
-
-static unsigned look(const char *object, size_t len)
-{
-	static const char *const walkers[] = { "environ", "3env4vars", "3env7vars_os", NULL };
-	static const char checked[] = "invalid timestamp";	/* what std says of one that it can't hold */
-	unsigned traits = kache_elf_imports(object, len, walkers) ? WALKS_VARIABLES : 0;
-
-	if (!kache_elf_symbols(object, len, note_symbol, &traits)) {
-		traits |= ASKS_SOURCE;
-		if (memmem(object, len, checked, sizeof checked - 1))
-			traits |= ASKS_CLOCK | ASKS_STATUS;
-	}
-	return traits;
-}
 
 /* Among what cargo built, or named in the call. */
 static bool is_macro(const struct kache_collector *k, const char *path)
@@ -104,13 +47,10 @@ static const char *macro_that(const struct kache_collector *k, unsigned what, co
 {
 	const struct kache_strs *reads = &k->run->seen.reads;
 
-	for (size_t i = 0; i < reads->n; i++) {
-		unsigned traits;
-
+	for (size_t i = 0; i < reads->n; i++)
 		if (is_macro(k, reads->v[i]) && (!among || kache_strs_find(among, reads->v[i])) &&
-		    (kache_map_traits(k->c->store, reads->v[i], KACHE_TRAITS_MACRO, SIZE_MAX, look, &traits) || traits & what))
+		    kache_object_traits(k->c->store, reads->v[i]) & what)
 			return reads->v[i];
-	}
 	return NULL;
 }
 
@@ -118,7 +58,7 @@ bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var)
 {
 	const struct kache_strs *reads = &k->run->seen.reads;
 
-	if (macro_that(k, WALKS_VARIABLES, NULL))
+	if (macro_that(k, KACHE_WALKS_VARIABLES, NULL))
 		return true;
 	for (size_t i = 0; var && i < reads->n; i++) {
 		KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -153,31 +93,9 @@ static int add_variables(struct kache_collector *k)
 /* ---- times ---- */
 
 /* Libraries in the target directory have another time in each, and no macro looks at that. */
-static bool may_count(const struct kache_collector *k, uint32_t kind, const char *path)
+static bool no_status(const struct kache_collector *k, const char *path)
 {
-	return (kind == KACHE_INPUT_FILE || kind == KACHE_INPUT_PRESENT) && !kache_rust_in_dep_dir(k, path) &&
-	       !kache_path_below(path, k->c->compiler.sysroot, NULL);
-}
-
-/* Of all files that were read or looked at, since who looked at what is not known. Directories have a new time for every file that
- * comes or goes in them, be it one of the compiler's own. */
-static int add_status(struct kache_collector *k)
-{
-	const size_t n = k->set.n;
-
-	for (size_t i = 0; i < n; i++) {
-		const char *name = k->m->names[k->set.inputs[i].name];
-		KACHE_AUTO_FREE char *path = kache_tokens_expand(&k->c->tokens, name);
-		struct kache_stat st;
-
-		if (!path || !may_count(k, k->set.inputs[i].kind, path) || kache_stat(path, true, &st) || !S_ISREG(st.mode))
-			continue;
-		if (st.mtime >= k->c->started_coarse || st.ctime >= k->c->started_coarse)
-			return kache_collect_refuse(k, "input-changed", path);
-		if (kache_collect_now(k, KACHE_INPUT_STATUS, name))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
+	return kache_rust_in_dep_dir(k, path) || kache_path_below(path, k->c->compiler.sysroot, NULL);
 }
 
 static int add_times(struct kache_collector *k)
@@ -186,21 +104,21 @@ static int add_times(struct kache_collector *k)
 	const char *macro = NULL;
 
 	if (kache_strs_find(&seen->clocks, k->c->compiler.program))
-		macro = macro_that(k, ASKS_CLOCK, NULL);
+		macro = macro_that(k, KACHE_ASKS_CLOCK, NULL);
 	if (macro)
 		return kache_collect_refuse(k, "time-of-day", macro);
-	macro = macro_that(k, ASKS_ACCESS, &seen->lookers);
+	macro = macro_that(k, KACHE_ASKS_ACCESS, &seen->lookers);
 	if (macro)
 		return kache_collect_refuse(k, "time-of-access", macro);
-	return macro_that(k, ASKS_STATUS, &seen->lookers) ? add_status(k) : KACHE_OK;
+	return macro_that(k, KACHE_ASKS_STATUS, &seen->lookers) ? kache_collect_status(k, no_status) : KACHE_OK;
 }
 
 /* ---- where all this is ---- */
 
 static int add_places(struct kache_collector *k)
 {
-	const bool all = first_macro(k, &k->run->seen.placed) || macro_that(k, ASKS_ARGUMENTS, NULL);
-	const char *source = k->c->args.source[0] == '/' && macro_that(k, ASKS_SOURCE, NULL) ? k->c->args.source : NULL;
+	const bool all = first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL);
+	const char *source = k->c->args.source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE, NULL) ? k->c->args.source : NULL;
 
 	for (size_t i = 0; i < k->c->tokens.n; i++) {
 		const struct kache_token *t = &k->c->tokens.t[i];

@@ -5,8 +5,8 @@
 
 #include "base/path.h"
 #include "wrapper/collect.h"
-#include "wrapper/elf.h"
 #include "wrapper/inputs.h"
+#include "wrapper/object.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct run {
 	uint64_t bytes;		/* of all outputs */
 	bool bound;		/* an output has a directory of this place in it, so it is good for no other */
 	bool declared;		/* the script says itself when it is to be run again */
+	unsigned traits;	/* of the script (wrapper/object.h) */
 };
 
 /* Of no effect on what a script does, or where the effect is seen by itself: which programs and libraries are found, where
@@ -190,6 +191,10 @@ static int check_run(struct run *r)
 	for (size_t i = 0; i < seen->clocks.n; i++)
 		if (!may_ask_time(seen->clocks.v[i]))
 			return kache_collect_refuse(r->k, "time-of-day", seen->clocks.v[i]);
+	if (r->traits & KACHE_CALLS_KERNEL)
+		return kache_collect_refuse(r->k, "unobserved-calls", r->c->compiler.program);
+	if (r->traits & KACHE_ASKS_ACCESS)
+		return kache_collect_refuse(r->k, "time-of-access", r->c->compiler.program);
 	for (size_t i = 0; i < seen->others.n; i++)
 		if (!kernel_noise(seen->others.v[i]) && !own(r, seen->others.v[i]))
 			return kache_collect_refuse(r->k, "special-file", seen->others.v[i]);
@@ -271,11 +276,7 @@ static int add_variable(struct run *r, const char *name)
 /* Rust's standard library needs environ to walk over all variables, and to start a program. */
 static bool may_walk(const struct run *r)
 {
-	static const char *const walkers[] = { "environ", NULL };
-	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
-
-	return r->seen->environment || kache_file_read(r->c->compiler.program, (size_t)1 << 30, &b) ||
-	       kache_elf_imports(b.data, b.len, walkers);
+	return r->seen->environment || r->traits & KACHE_WALKS_VARIABLES;
 }
 
 /* Noise to compilers, but a shell may decide by them. */
@@ -384,12 +385,18 @@ static int add_declared(struct run *r)
 	return rc;
 }
 
+static bool no_status(const struct kache_collector *k, const char *path)
+{
+	return kernel_noise(path) || kache_path_below(path, k->c->script.out_dir, NULL);
+}
+
 int kache_script_collect(struct kache_collector *k)
 {
 	struct run r = { .k = k, .c = k->c, .seen = &k->run->seen };
 
 	if (!k->run->observed)
 		return kache_collect_refuse(k, "unobserved", NULL);
+	r.traits = kache_object_traits(k->c->store, k->c->compiler.program);
 	if (check_run(&r) || check_writes(&r) || add_outputs(&r, k->c->script.out_dir, "", 0))
 		return KACHE_E_INVALID;
 	check_streams(&r);
@@ -397,5 +404,7 @@ int kache_script_collect(struct kache_collector *k)
 	    add_programs(&r) || add_seen(&r, &r.seen->present, KACHE_INPUT_PRESENT) ||
 	    add_seen(&r, &r.seen->links, KACHE_INPUT_LINK) || add_seen(&r, &r.seen->lists, KACHE_INPUT_LIST))
 		return KACHE_E_INVALID;
-	return add_environment(&r) || add_declared(&r) ? KACHE_E_INVALID : KACHE_OK;
+	if (add_environment(&r) || add_declared(&r))
+		return KACHE_E_INVALID;
+	return r.traits & KACHE_ASKS_STATUS ? kache_collect_status(k, no_status) : KACHE_OK;
 }

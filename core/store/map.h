@@ -57,7 +57,7 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
  * meanwhile. Files larger than max bytes have none. */
 enum kache_traits {
 	KACHE_TRAITS_SOURCE,	/* of C: wrapper/cc-times.c */
-	KACHE_TRAITS_MACRO,	/* of a procedural macro's object: wrapper/rust-macros.c */
+	KACHE_TRAITS_OBJECT,	/* of a program or shared object in Rust: wrapper/object.c */
 };
 typedef unsigned kache_map_look(const char *data, size_t len);
 int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits kind, size_t max, kache_map_look *look,

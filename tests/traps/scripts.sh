@@ -375,6 +375,51 @@ for trap_cc in "cc" "$KACHE cc" "$KACHE $(command -v cc)"; do
 done
 unset TRAP_CC
 
+script asks_modified <<'BODY'
+    tell(&format!("{:?}", fs::metadata("v").unwrap().modified()));
+BODY
+touch -d '2020-01-01' "$W/v"
+script_is miss "when a file was changed"
+script_is hit "again"
+touch -d '2021-01-01' "$W/v"
+script_is miss "and was touched"
+
+# As the rustix crate does, by whose name it is known.
+script bare_calls <<'BODY'
+    tell(&rustix::fs::size("v").to_string());
+BODY
+mkdir -p "$W/rustix/src"
+printf '[package]\nname = "rustix"\nversion = "0.1.0"\nedition = "2021"\n' > "$W/rustix/Cargo.toml"
+printf '[build-dependencies]\nrustix = { path = "rustix" }\n' >> "$W/Cargo.toml"
+cat > "$W/rustix/src/lib.rs" <<'R'
+mod backend {
+	pub mod fs {
+		#[inline(never)]
+		pub fn open(path: &std::ffi::CStr) -> isize {
+			let mut fd: isize = 2;	// SYS_open
+			unsafe { std::arch::asm!("syscall", inlateout("rax") fd, in("rdi") path.as_ptr(), in("rsi") 0, in("rdx") 0,
+				lateout("rcx") _, lateout("r11") _) };
+			fd
+		}
+	}
+}
+pub mod fs {
+	pub fn size(path: &str) -> u64 {
+		use std::os::fd::FromRawFd;
+		let fd = crate::backend::fs::open(&std::ffi::CString::new(path).unwrap());
+		let mut text = String::new();
+		std::io::Read::read_to_string(&mut unsafe { std::fs::File::from_raw_fd(fd as i32) }, &mut text).unwrap() as u64
+	}
+}
+R
+if test "$(uname -m)" = x86_64; then
+	printf 1 > "$W/v"
+	script_is miss "what nobody sees"
+	why unobserved-calls
+	printf 12 > "$W/v"
+	script_is miss "is not handed out"
+fi
+
 trap_begin metadata
 trap_dependency dep 'pub fn f() {}' 'links = "trapdep"
 build = "build.rs"'

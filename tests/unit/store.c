@@ -303,7 +303,7 @@ static void test_map_traits(struct kache_store *s)
 	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 4, "a known one once");
 	has = 0;
 	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 4, "and no more");
-	ok(!kache_map_traits(s, path, KACHE_TRAITS_MACRO, 100, has_two, &has) && has == 5 && looks == 5, "another kind is another look");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_OBJECT, 100, has_two, &has) && has == 5 && looks == 5, "another kind is another look");
 	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &has) && has == 5 && looks == 5, "which leaves the first");
 	ok(kache_map_get(s, &st, &got) && kache_hash_eq(&got, &h), "its hash is as it was");
 	write_file(path, "one six", 0644);
