@@ -97,7 +97,7 @@ static const char *advice(const char *reason)
 		{ "output-not-a-file", "The script left a link or a special file, which a hit does not bring back." },
 		{ "output-too-large", "The script left more than 1 GiB, or 20,000 files." },
 		{ "time-of-day", "A build script, a program that it ran, or a procedural macro asked what time it is." },
-		{ "unobserved-calls", "The script calls the kernel without the C library (the rustix crate), or was stripped, so that nobody can tell." },
+		{ "unobserved-calls", "A build script or a macro calls the kernel without the C library (the rustix crate); or the script was stripped, so that nobody can tell." },
 		{ "time-of-access", "A procedural macro or a build script asks when files were last read, which each build changes." },
 		{ "host-name", "A procedural macro asked for the name of this machine, or of its kernel." },
 		{ "time-macro", "__DATE__, __TIME__ or __TIMESTAMP__ is used; with SOURCE_DATE_EPOCH, where the compiler knows it, that can be cached." },

@@ -45,7 +45,7 @@ static unsigned look(const char *object, size_t len)
 	unsigned traits = kache_elf_imports(object, len, walkers) ? KACHE_WALKS_VARIABLES : 0;
 
 	if (!kache_elf_symbols(object, len, note_symbol, &traits)) {
-		traits |= KACHE_ASKS_SOURCE | KACHE_CALLS_KERNEL;
+		traits |= KACHE_STRIPPED;
 		if (memmem(object, len, checked, sizeof checked - 1))
 			traits |= KACHE_ASKS_CLOCK | KACHE_ASKS_STATUS;
 	}

@@ -16,10 +16,10 @@ enum {
 	KACHE_ASKS_ARGUMENTS = 16,	/* of the process; a macro's name the directories of a compile */
 	KACHE_ASKS_SOURCE = 32,		/* where a source lies */
 	KACHE_CALLS_KERNEL = 64,	/* without the C library, as the rustix crate does */
+	KACHE_STRIPPED = 128,		/* and says little: the clock and the status by a text of the standard library's */
 };
 
-/* Which of these it may do. What can't be read may do everything; what was stripped is taken to do all that its texts do not rule
- * out, but for KACHE_ASKS_ARGUMENTS. */
+/* Which of these it may do. What can't be read may do everything. */
 unsigned kache_object_traits(struct kache_store *s, const char *path);
 
 #endif

@@ -118,13 +118,14 @@ static int add_times(struct kache_collector *k)
 static int add_places(struct kache_collector *k)
 {
 	const bool all = first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL);
-	const char *source = k->c->args.source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE, NULL) ? k->c->args.source : NULL;
+	const char *source = k->c->args.source;
+	const bool of_source = source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE | KACHE_STRIPPED, NULL);
 
 	for (size_t i = 0; i < k->c->tokens.n; i++) {
 		const struct kache_token *t = &k->c->tokens.t[i];
 		KACHE_AUTO_FREE char *name = kache_asprintf("{%s}", t->name);
 
-		if (t->key && (all || (source && kache_path_below(source, t->path, NULL))) &&
+		if (t->key && (all || (of_source && kache_path_below(source, t->path, NULL))) &&
 		    kache_collect_now(k, KACHE_INPUT_PLACE, name))
 			return KACHE_E_INVALID;
 	}
@@ -137,5 +138,8 @@ int kache_rust_collect_macros(struct kache_collector *k)
 
 	if (macro)
 		return kache_collect_refuse(k, "host-name", macro);
+	macro = macro_that(k, KACHE_CALLS_KERNEL, NULL);
+	if (macro)
+		return kache_collect_refuse(k, "unobserved-calls", macro);
 	return add_variables(k) || add_times(k) || add_places(k) ? KACHE_E_INVALID : KACHE_OK;
 }

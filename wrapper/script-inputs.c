@@ -191,7 +191,7 @@ static int check_run(struct run *r)
 	for (size_t i = 0; i < seen->clocks.n; i++)
 		if (!may_ask_time(seen->clocks.v[i]))
 			return kache_collect_refuse(r->k, "time-of-day", seen->clocks.v[i]);
-	if (r->traits & KACHE_CALLS_KERNEL)
+	if (r->traits & (KACHE_CALLS_KERNEL | KACHE_STRIPPED))
 		return kache_collect_refuse(r->k, "unobserved-calls", r->c->compiler.program);
 	if (r->traits & KACHE_ASKS_ACCESS)
 		return kache_collect_refuse(r->k, "time-of-access", r->c->compiler.program);

@@ -19,12 +19,12 @@ struct record {
 	unsigned char id[16];
 	unsigned char hash[KACHE_HASH_LEN];
 	uint32_t stamp;			/* seconds; the oldest of a bucket gives way */
-	uint32_t traits;		/* kache_map_traits(): a byte for each kind */
+	uint32_t traits;		/* kache_map_traits(): two bytes for each kind */
 	uint64_t check;
 };
 _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
 
-enum { LOOKED = 0x80 };	/* in the byte of a kind: the rest of it is known */
+enum { LOOKED = 0x8000 };	/* among the bits of a kind: the others are known */
 
 struct kache_map {
 	const struct record *records;	/* NULL: could not be opened; not tried again */
@@ -365,7 +365,7 @@ int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits 
 {
 	KACHE_AUTO_BUF struct kache_buf data = KACHE_BUF_INIT;
 	struct kache_map *m = map_of(s);
-	const unsigned shift = 8 * kind;
+	const unsigned shift = 16 * kind;
 	const struct record *at;
 	struct kache_stat st;
 	struct record known;

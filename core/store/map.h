@@ -52,10 +52,10 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
  * KACHE_E_BUSY where the file changed while it was read. */
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out);
 
-/* What else is known of a file's content: up to seven bits of each kind, told by a look at all of it. They are remembered with the
+/* What else is known of a file's content: up to 15 bits of each kind, told by a look at all of it. They are remembered with the
  * hash, where that is, so that a file is read for them once. 0, KACHE_E_NOENT, KACHE_E_IO, or KACHE_E_BUSY where the file changed
  * meanwhile. Files larger than max bytes have none. */
-enum kache_traits {
+enum kache_traits {	/* two, since a record has no room for more */
 	KACHE_TRAITS_SOURCE,	/* of C: wrapper/cc-times.c */
 	KACHE_TRAITS_OBJECT,	/* of a program or shared object in Rust: wrapper/object.c */
 };

@@ -164,6 +164,27 @@ trap_is miss asks_host "on which machine it is"
 unseen
 trap_is miss asks_host "and again"
 
+# As the rustix crate does, by whose name it is known.
+trap_begin bare_calls
+macro 'rustix::opens("data").to_string()'
+mkdir -p "$W/rustix/src"
+printf '[package]\nname = "rustix"\nversion = "0.1.0"\nedition = "2021"\n' > "$W/rustix/Cargo.toml"
+printf '[dependencies]\nrustix = { path = "../rustix" }\n' >> "$W/mac/Cargo.toml"
+cat > "$W/rustix/src/lib.rs" <<'R'
+pub fn opens(path: &str) -> bool {
+	let path = std::ffi::CString::new(path).unwrap();
+	let mut fd: isize = 2;	// SYS_open
+	unsafe { std::arch::asm!("syscall", inlateout("rax") fd, in("rdi") path.as_ptr(), in("rsi") 0, in("rdx") 0,
+		lateout("rcx") _, lateout("r11") _) };
+	fd >= 0
+}
+R
+if test "$(uname -m)" = x86_64; then
+	trap_is miss bare_calls "a file that nobody sees it open"
+	touch "$W/data"; unseen
+	trap_is miss bare_calls "and is there now"
+fi
+
 trap_begin asks_duration
 macro '{ let t = std::time::Instant::now(); (t.elapsed().as_secs() / 1000).to_string() }'
 trap_is miss asks_duration "how long it took"
@@ -216,6 +237,19 @@ for env in CI=1 TERM=two TZ=UTC; do
 	trap_env="TERM=one $env"; unseen
 	trap_is miss asks_for_noise "${env%=*}"
 done
+
+# What was stripped has no symbols to tell.
+trap_begin stripped
+macro 'format!("{:?} {}", std::fs::metadata("data").ok().map(|m| m.modified().unwrap()), std::env::current_dir().unwrap().display())'
+printf '[profile.dev]\nstrip = true\n' >> "$W/Cargo.toml"
+touch -d '2020-01-01' "$W/data"
+trap_is miss stripped "when a file was changed, and where"
+unseen
+trap_is hit stripped "again"
+touch -d '2021-01-01' "$W/data"; unseen
+trap_is miss stripped "and was touched"
+moves
+trap_is miss stripped "and elsewhere"
 
 # rustc loads a macro by its name without links.
 trap_begin through_link
