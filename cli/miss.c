@@ -236,7 +236,7 @@ static const struct { const char *what, *name, *text; } meanings[] = {
 	{ "listing", "*", "A file came or went in a directory that the compile lists." },
 	{ "absent", "*", "Something is now, or was then, where the compile looks for a file in vain." },
 	{ "present", "*", "Something came or went that the compile asks for." },
-	{ "status", "*", "A procedural macro asks when files were made or changed, and this one has another time or mode." },
+	{ "status", "*", "A procedural macro or a build script asks when files were made or changed, and this one has another time or mode." },
 	{ "time", "*", "The compiler writes the times of files down, or compares them, and this one has another." },
 	{ "place", "*", "The result holds, or may hold, the name of a directory; it is good for that one only." },
 	{ "directory", "*", "A directory that is searched leads elsewhere, through a link or because it is another one now." },

@@ -25,7 +25,7 @@ struct symbol {
 	uint16_t shndx;
 	uint64_t value, size;
 };
-enum { TYPE_SYMTAB = 2, TYPE_DYNSYM = 11 };
+enum { TYPE_SYMTAB = 2, TYPE_NOBITS = 8, TYPE_DYNSYM = 11 };
 
 static bool section_at(const unsigned char *image, size_t len, const struct header *h, size_t index, struct section *s)
 {
@@ -35,7 +35,7 @@ static bool section_at(const unsigned char *image, size_t len, const struct head
 	    at > len || len - at < sizeof *s)
 		return false;
 	memcpy(s, image + at, sizeof *s);
-	return s->offset <= len && s->size <= len - s->offset;
+	return s->type == TYPE_NOBITS || (s->offset <= len && s->size <= len - s->offset);
 }
 
 static bool named(const char *name, const char *const *words)
@@ -58,7 +58,7 @@ static bool find_table(const unsigned char *image, size_t len, uint32_t type, st
 		if (!section_at(image, len, &h, i, table))
 			return false;
 		if (table->type == type)
-			return section_at(image, len, &h, table->link, linked) && linked->size &&
+			return section_at(image, len, &h, table->link, linked) && linked->type != TYPE_NOBITS && linked->size &&
 			       !image[linked->offset + linked->size - 1];
 	}
 	return false;

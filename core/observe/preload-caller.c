@@ -79,6 +79,7 @@ void kache_note_asker(const void *caller, const char *variable)
 
 void kache_note_here(const void *caller)
 {
+	static _Atomic bool noted;	/* that the program asked, which it may do all the time */
 	char program[PATH_ROOM];
 	const char *object;
 	long len;
@@ -86,7 +87,10 @@ void kache_note_here(const void *caller)
 	if (!kache_observing())
 		return;
 	object = object_of(caller);
+	if (!*object && noted)
+		return;
 	if (!*object) {
+		noted = true;
 		len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
 		if (len <= 0)
 			return;		/* begin() has said it */
