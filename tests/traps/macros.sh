@@ -240,6 +240,26 @@ for env in CI=1 TERM=two TZ=UTC; do
 	trap_is miss asks_for_noise "${env%=*}"
 done
 
+# Cargo names the sources of a package outside the workspace by their whole names. Span::local_file is as old as Rust 1.88.
+if test "$(rustc --version | sed -E 's/^rustc 1\.([0-9]+).*/\1/')" -ge 88; then
+	trap_begin asks_source
+	macro 'proc_macro::Span::call_site().local_file().unwrap().display().to_string()'
+	top=$W
+	mkdir -p "$top/app/src" "$top/dep/src"
+	mv "$top/src/main.rs" "$top/dep/src/lib.rs"
+	sed -i 's/.*/pub fn v() -> \&'"'static"' str { mac::m!() }/' "$top/dep/src/lib.rs"
+	echo 'fn main() { println!("{}", dep::v()); }' > "$top/app/src/main.rs"
+	sed 's/asks_source/dep/; s,"mac","../mac",' "$top/Cargo.toml" > "$top/dep/Cargo.toml"
+	sed 's,^mac = .*,dep = { path = "../dep" },' "$top/Cargo.toml" > "$top/app/Cargo.toml"
+	rm "$top/Cargo.toml"
+	W=$top/app
+	trap_is miss dep "where its source lies"
+	unseen
+	trap_is hit dep "again"
+	moved=$(mktemp -d "$T/elsewhere.XXXXXX"); mv "$top" "$moved/"; W=$moved/$(basename "$top")/app; unseen
+	trap_is miss dep "and elsewhere"
+fi
+
 # What was stripped has no symbols to tell.
 trap_begin stripped
 macro 'format!("{:?} {}", std::fs::metadata("data").ok().map(|m| m.modified().unwrap()), std::env::current_dir().unwrap().display())'
