@@ -121,6 +121,18 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 	return KACHE_OK;
 }
 
+int kache_collect_places(struct kache_collector *k)
+{
+	for (size_t i = 0; i < k->c->tokens.n; i++) {
+		const struct kache_token *t = &k->c->tokens.t[i];
+		KACHE_AUTO_FREE char *name = kache_asprintf("{%s}", t->name);
+
+		if (t->key && kache_collect_now(k, KACHE_INPUT_PLACE, name))
+			return KACHE_E_INVALID;
+	}
+	return KACHE_OK;
+}
+
 int kache_collect_status(struct kache_collector *k, bool (*no_status)(const struct kache_collector *k, const char *path))
 {
 	const size_t n = k->set.n;

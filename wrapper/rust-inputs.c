@@ -474,6 +474,8 @@ int kache_rust_collect(struct kache_collector *k)
 		rc = add_variables(&r);
 	if (!rc && r.macros)
 		rc = kache_rust_collect_macros(k);
+	if (!rc && r.linked && k->c->args.rpath)
+		rc = kache_collect_places(k);
 	k->dep_dirs = NULL;
 	if (r.have_deps)
 		kache_depinfo_release(&r.deps);

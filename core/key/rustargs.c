@@ -156,6 +156,8 @@ static void on_codegen(struct kache_rust_args *a, const char *value, size_t at, 
 	else if (!strcmp(name, "codegen-units"))
 		a->many_units = strcmp(arg, "1") != 0;
 	a->remap_off |= !strcmp(name, "instrument-coverage") && strcmp(arg, "off") && strcmp(arg, "no") && strcmp(arg, "n");
+	if (!strcmp(name, "rpath"))
+		a->rpath = strcmp(arg, "no") && strcmp(arg, "n") && strcmp(arg, "off") && strcmp(arg, "false");
 	a->native_cpu |= !strcmp(arg, "native") && (!strcmp(name, "target-cpu") || !strcmp(name, "tune-cpu"));
 	/* The linker and the profile are only read; every other path may end up in the output as it is. */
 	part(a, "-C", value, !strcmp(name, "linker") || !strcmp(name, "profile-use"));

@@ -49,6 +49,7 @@ struct kache_rust_args {
 	bool test, json_artifacts, error_json, explicit_emit;
 	bool remap_off;		/* coverage: real paths are wanted */
 	bool native_cpu;
+	bool rpath;		/* -C rpath: where libraries lie, as seen from the output, gets into it */
 	bool to_stdout;		/* -o -: the only output goes to standard output */
 	bool native_libs;	/* -l or -L native */
 	unsigned width;		/* --diagnostic-width, 0: none */

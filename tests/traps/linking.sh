@@ -108,4 +108,13 @@ echo 'fn main() { println!("{}", dep::trap_plugin()); }' > "$W/src/main.rs"
 trap_is miss dylibs "first"
 sed -i 's/{ 1 }/{ 2 }/' "$W/dep/src/lib.rs"
 trap_is miss dep "a cdylib"
+
+# Where the libraries lie is written down as seen from the program, and its directory is a token in the key.
+trap_begin rpath
+echo 'fn main() { println!("found"); }' > "$W/src/main.rs"
+for dir in kache.one kache.two/further/down; do
+	said=$(cd "$W" && RUSTFLAGS="-C rpath -C prefer-dynamic" RUSTC_WRAPPER=$KACHE CARGO_TARGET_DIR=$T/$dir cargo build 2> "$T/log" &&
+		env -u LD_LIBRARY_PATH "$T/$dir/debug/rpath" 2>&1)
+	is "$said" found "rpath: the standard library, from $dir"
+done
 finish
