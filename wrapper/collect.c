@@ -133,7 +133,8 @@ int kache_collect_places(struct kache_collector *k)
 	return KACHE_OK;
 }
 
-int kache_collect_status(struct kache_collector *k, bool (*no_status)(const struct kache_collector *k, const char *path))
+int kache_collect_status(struct kache_collector *k, uint32_t kind,
+			 bool (*no_status)(const struct kache_collector *k, const char *path))
 {
 	const size_t n = k->set.n;
 
@@ -150,7 +151,7 @@ int kache_collect_status(struct kache_collector *k, bool (*no_status)(const stru
 			continue;
 		if (st.mtime >= k->c->started_coarse || st.ctime >= k->c->started_coarse)
 			return kache_collect_refuse(k, "input-changed", path);
-		if (kache_collect_now(k, KACHE_INPUT_STATUS, name))
+		if (kache_collect_now(k, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;

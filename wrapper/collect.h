@@ -29,9 +29,10 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 
 /* What all directories that stand as tokens are called: for a result that may be good for these only. */
 int kache_collect_places(struct kache_collector *k);
-/* When they were made and changed, and their mode, of all files among the inputs so far, but for those of which the caller says
+/* kind: KACHE_INPUT_STATUS or KACHE_INPUT_BIRTH, of all files among the inputs so far, but for those of which the caller says
  * otherwise. Directories have a new time for every file that comes or goes in them, be it one of the compiler's own. */
-int kache_collect_status(struct kache_collector *k, bool (*no_status)(const struct kache_collector *k, const char *path));
+int kache_collect_status(struct kache_collector *k, uint32_t kind,
+			 bool (*no_status)(const struct kache_collector *k, const char *path));
 
 /* Kernel files, and those that change on their own without meaning. */
 bool kache_collect_noise(const char *path);

@@ -170,16 +170,15 @@ static int time_now(const char *path, struct kache_hash *out)
 	return KACHE_OK;
 }
 
-static int status_now(const char *path, struct kache_hash *out)
+static int status_now(const char *path, bool birth, struct kache_hash *out)
 {
 	struct kache_stat st;
-	uint64_t told[3];
+	uint64_t told[2] = { 0 };
 
 	if (kache_stat(path, true, &st))
 		return KACHE_E_NOENT;
-	told[0] = st.mode;
-	told[1] = (uint64_t)st.btime;
-	told[2] = (uint64_t)st.mtime;
+	told[0] = birth ? 0 : st.mode;
+	told[1] = (uint64_t)(birth ? st.btime : st.mtime);
 	kache_hash_bytes(told, sizeof told, out);
 	return KACHE_OK;
 }
@@ -228,7 +227,8 @@ static int path_now(struct kache_call *c, uint32_t kind, const char *name, const
 	case KACHE_INPUT_TIME:
 		return time_now(path, out);
 	case KACHE_INPUT_STATUS:
-		return status_now(path, out);
+	case KACHE_INPUT_BIRTH:
+		return status_now(path, kind == KACHE_INPUT_BIRTH, out);
 	case KACHE_INPUT_LINK:
 		return link_now(c, path, out);
 	case KACHE_INPUT_PLACE:

@@ -15,10 +15,13 @@ static bool has_any(const char *name, const char *const *words)
 	return false;
 }
 
+/* Beside the traits. This crate asks when Cargo.toml was changed, to know whether it has to read it again, and tells nobody. Many
+ * macros have it in them; what else such a one may ask for itself can't be told from that. */
+enum { HAS_PROC_MACRO_CRATE = 1 << 16, MODIFIED = 1 << 17 };
+
 /* Names as both manglings of rustc have them: with the length in front. */
 static void note_symbol(const char *name, void *arg)
 {
-	static const char *const status[] = { "8Metadata8modified", "8Metadata7created", "11Permissions8readonly", NULL };
 	static const char *const fields[] = { "mtime", "4mode", "7st_mode", NULL }, *const others[] = { "atime", "ctime", NULL };
 	const char *trait = strstr(name, "MetadataExt");
 	unsigned *traits = arg;
@@ -32,7 +35,13 @@ static void note_symbol(const char *name, void *arg)
 		*traits |= KACHE_CALLS_KERNEL;
 	if (strstr(name, "4Span10local_file") || strstr(name, "10SourceFile4path"))
 		*traits |= KACHE_ASKS_SOURCE;
-	if (has_any(name, status) || (trait && has_any(trait, fields)))
+	if (strstr(name, "16proc_macro_crate"))
+		*traits |= HAS_PROC_MACRO_CRATE;
+	if (strstr(name, "8Metadata8modified"))
+		*traits |= MODIFIED;
+	if (strstr(name, "8Metadata7created"))
+		*traits |= KACHE_ASKS_BIRTH;
+	if (strstr(name, "11Permissions8readonly") || (trait && has_any(trait, fields)))
 		*traits |= KACHE_ASKS_STATUS;
 	if (strstr(name, "8Metadata8accessed") || (trait && has_any(trait, others)))
 		*traits |= KACHE_ASKS_ACCESS;
@@ -47,8 +56,10 @@ static unsigned look(const char *object, size_t len)
 	if (!kache_elf_symbols(object, len, note_symbol, &traits)) {
 		traits |= KACHE_STRIPPED;
 		if (memmem(object, len, checked, sizeof checked - 1))
-			traits |= KACHE_ASKS_CLOCK | KACHE_ASKS_STATUS;
+			traits |= KACHE_ASKS_CLOCK | KACHE_ASKS_STATUS | KACHE_ASKS_BIRTH;
 	}
+	if (traits & MODIFIED && !(traits & HAS_PROC_MACRO_CRATE))
+		traits |= KACHE_ASKS_STATUS;
 	return traits;
 }
 

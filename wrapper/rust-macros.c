@@ -110,7 +110,9 @@ static int add_times(struct kache_collector *k)
 	macro = macro_that(k, KACHE_ASKS_ACCESS, &seen->lookers);
 	if (macro)
 		return kache_collect_refuse(k, "time-of-access", macro);
-	return macro_that(k, KACHE_ASKS_STATUS, &seen->lookers) ? kache_collect_status(k, no_status) : KACHE_OK;
+	if (macro_that(k, KACHE_ASKS_STATUS, &seen->lookers) && kache_collect_status(k, KACHE_INPUT_STATUS, no_status))
+		return KACHE_E_INVALID;
+	return macro_that(k, KACHE_ASKS_BIRTH, &seen->lookers) ? kache_collect_status(k, KACHE_INPUT_BIRTH, no_status) : KACHE_OK;
 }
 
 /* ---- where all this is ---- */

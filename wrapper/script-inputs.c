@@ -406,5 +406,7 @@ int kache_script_collect(struct kache_collector *k)
 		return KACHE_E_INVALID;
 	if (add_environment(&r) || add_declared(&r))
 		return KACHE_E_INVALID;
-	return r.traits & KACHE_ASKS_STATUS ? kache_collect_status(k, no_status) : KACHE_OK;
+	if (r.traits & KACHE_ASKS_STATUS && kache_collect_status(k, KACHE_INPUT_STATUS, no_status))
+		return KACHE_E_INVALID;
+	return r.traits & KACHE_ASKS_BIRTH ? kache_collect_status(k, KACHE_INPUT_BIRTH, no_status) : KACHE_OK;
 }

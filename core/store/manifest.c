@@ -270,7 +270,7 @@ const char *kache_input_kind_name(uint32_t kind)
 {
 	static const char *const names[] = {
 		"?", "file", "absent", "listing", "variable", "variable", "present", "environment", "program",
-		"link", "place", "time", "order", "environment", "directory", "same", "same", "status"
+		"link", "place", "time", "order", "environment", "directory", "same", "same", "status", "birth"
 	};
 
 	return names[kind < sizeof names / sizeof *names ? kind : 0];

@@ -28,8 +28,9 @@ enum kache_input_kind {
 	/* name: token paths of files with the same content, "//" between; hash: which of them are one file, or of one second */
 	KACHE_INPUT_SAME_FILE = 15,
 	KACHE_INPUT_SAME_TIME = 16,
-	KACHE_INPUT_STATUS = 17,	/* name: token path; hash: of its mode, and of when it was made and last changed */
-	KACHE_INPUT_LAST = KACHE_INPUT_STATUS
+	KACHE_INPUT_STATUS = 17,	/* name: token path; hash: of its mode and of when it was last changed */
+	KACHE_INPUT_BIRTH = 18,		/* name: token path; hash: of when it was made */
+	KACHE_INPUT_LAST = KACHE_INPUT_BIRTH
 };
 /* What can't be reached, for want of rights or by links in a circle, is there for nobody, but compilers may take offence. No
  * manifest says "there". */

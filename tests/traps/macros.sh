@@ -130,6 +130,18 @@ trap_is miss asks_mtime "the same by the system's name for it"
 touch -d '2020-01-01 10:00:00.75' "$W/data"; unseen
 trap_is miss asks_mtime "in the same second"
 
+# Many macros find out by this crate what theirs is called, and it remembers manifests by their times.
+trap_begin asks_manifest
+macro 'proc_macro_crate::look()'
+mkdir -p "$W/proc-macro-crate/src"
+printf '[package]\nname = "proc-macro-crate"\nversion = "0.1.0"\nedition = "2021"\n' > "$W/proc-macro-crate/Cargo.toml"
+printf '[dependencies]\nproc-macro-crate = { path = "../proc-macro-crate" }\n' >> "$W/mac/Cargo.toml"
+echo 'pub fn look() -> String { format!("{}", std::fs::metadata("Cargo.toml").unwrap().modified().is_ok()) }' > "$W/proc-macro-crate/src/lib.rs"
+touch -d '2020-01-01' "$W/Cargo.toml"
+trap_is miss asks_manifest "when a manifest was changed"
+touch -d '2021-01-01' "$W/Cargo.toml"; unseen
+trap_is hit asks_manifest "is of no matter"
+
 trap_begin asks_created
 macro 'format!("{:?}", std::fs::File::open("data").unwrap().metadata().unwrap().created().ok())'
 echo one > "$W/data"
