@@ -257,15 +257,7 @@ static bool input_names_base(const struct kache_collector *k)
 
 int kache_cc_collect_places(struct kache_collector *k)
 {
-	const struct kache_tokens *t = &k->c->tokens;
-
-	if (!t->n || !(call_names_base(k) || climbed(k) || output_names_base(k) || input_names_base(k)))
+	if (!k->c->tokens.n || !(call_names_base(k) || climbed(k) || output_names_base(k) || input_names_base(k)))
 		return KACHE_OK;
-	for (size_t i = 0; i < t->n; i++) {
-		KACHE_AUTO_FREE char *name = kache_concat("{", t->t[i].name, "}", NULL);
-
-		if (kache_collect_now(k, KACHE_INPUT_PLACE, name))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
+	return kache_collect_places(k, NULL);
 }

@@ -26,13 +26,6 @@ static const char *before_space(const char *text, const char *end)
 	}
 }
 
-static bool ends_with(const char *text, const char *end, const char *word)
-{
-	const size_t n = strlen(word);
-
-	return (size_t)(end - text) >= n && !memcmp(end - n, word, n);
-}
-
 /* The two words in a row, be it behind "#pragma", in the text of a _Pragma, or handed to a macro that makes one of them. */
 static unsigned compares_times(const char *text, size_t len)
 {
@@ -42,7 +35,7 @@ static unsigned compares_times(const char *text, size_t len)
 	for (const char *at = text; (at = memmem(at, (size_t)(end - at), word, sizeof word - 1)); at += sizeof word - 1) {
 		const char *before = before_space(text, at);
 
-		if (before < at && (ends_with(text, before, "GCC") || ends_with(text, before, "clang")))
+		if (before < at && (kache_ends_before(text, before, "GCC") || kache_ends_before(text, before, "clang")))
 			return 1;
 	}
 	return 0;

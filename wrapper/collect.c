@@ -53,18 +53,18 @@ static bool below_any(const char *path, const char *const *dirs)
 	return false;
 }
 
-/* Kernel files, and those that change on their own without meaning. What else is below /run, and in /dev/shm, are files as others:
- * projects lie there, since it is in memory. */
+/* Kernel files, and those that change on their own without meaning. What else is below /run are files as others: projects lie
+ * there, since it is in memory. */
 bool kache_collect_noise(const char *path)
 {
 	static const char *const dirs[] = {
-		"/proc", "/sys", "/dev", "/run/systemd", "/run/nscd", "/run/resolvconf", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
+		"/run/systemd", "/run/nscd", "/run/resolvconf", "/usr/lib/locale", "/usr/share/locale", "/usr/share/locale-langpack",
 		"/usr/lib/x86_64-linux-gnu/gconv", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/ld.so.nohwcap",
 		"/etc/localtime", "/etc/malloc.conf", "/etc/nsswitch.conf", "/etc/passwd", "/usr/share/zoneinfo", "/etc/terminfo",
 		"/lib/terminfo", "/usr/share/terminfo", NULL
 	};
 
-	return below_any(path, dirs) && !kache_path_below(path, "/dev/shm", NULL);
+	return kache_collect_kernel_file(path) || below_any(path, dirs);
 }
 
 /* Temporary files of rustc ("rustcXXXXXX/…") and cc ("ccXXXXXX.o"), with names that never come back: mkstemp(3) and its like take six
@@ -121,13 +121,13 @@ int kache_collect_file(struct kache_collector *k, const char *path, bool artifac
 	return KACHE_OK;
 }
 
-int kache_collect_places(struct kache_collector *k)
+int kache_collect_places(struct kache_collector *k, const char *path)
 {
 	for (size_t i = 0; i < k->c->tokens.n; i++) {
 		const struct kache_token *t = &k->c->tokens.t[i];
-		KACHE_AUTO_FREE char *name = kache_asprintf("{%s}", t->name);
+		KACHE_AUTO_FREE char *name = kache_concat("{", t->name, "}", NULL);
 
-		if (t->key && kache_collect_now(k, KACHE_INPUT_PLACE, name))
+		if (t->key && (!path || kache_path_below(path, t->path, NULL)) && kache_collect_now(k, KACHE_INPUT_PLACE, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -287,7 +287,7 @@ int kache_collect_observed(struct kache_collector *k)
 	if (seen->blind)
 		return kache_collect_refuse(k, "unobserved-process", seen->blind_why);
 	for (size_t i = 0; i < seen->denied.n; i++)
-		if (!kache_collect_kernel_file(seen->denied.v[i]) && !kache_collect_noise(seen->denied.v[i]))
+		if (!kache_collect_noise(seen->denied.v[i]))
 			return kache_collect_refuse(k, "input-unreadable", seen->denied.v[i]);
 	return seen->network ? kache_collect_refuse(k, "network", NULL) : KACHE_OK;
 }

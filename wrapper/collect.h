@@ -27,8 +27,9 @@ int kache_collect_now(struct kache_collector *k, uint32_t kind, const char *name
  * tells nothing certain. artifact: its times may have been set by cargo meanwhile. */
 int kache_collect_file(struct kache_collector *k, const char *path, bool artifact);
 
-/* What all directories that stand as tokens are called: for a result that may be good for these only. */
-int kache_collect_places(struct kache_collector *k);
+/* What the directories are called that stand as tokens, for a result that may be good for these only: all of them, or those that
+ * path is below. */
+int kache_collect_places(struct kache_collector *k, const char *path);
 /* kind: KACHE_INPUT_STATUS or KACHE_INPUT_BIRTH, of all files among the inputs so far, but for those of which the caller says
  * otherwise. Directories have a new time for every file that comes or goes in them, be it one of the compiler's own. */
 int kache_collect_status(struct kache_collector *k, uint32_t kind,

@@ -7,44 +7,35 @@
 #include <stdint.h>
 #include <string.h>
 
-static bool has_any(const char *name, const char *const *words)
-{
-	for (; *words; words++)
-		if (strstr(name, *words))
-			return true;
-	return false;
-}
-
 /* Beside the traits. This crate asks when Cargo.toml was changed, to know whether it has to read it again, and tells nobody. Many
  * macros have it in them; what else such a one may ask for itself can't be told from that. */
 enum { HAS_PROC_MACRO_CRATE = 1 << 16, MODIFIED = 1 << 17 };
 
-/* Names as both manglings of rustc have them: with the length in front. */
+/* Names as both manglings of rustc have them, with the length in front. Both words, if there are two, in this order. */
+static const struct { const char *word, *then; unsigned trait; } symbols[] = {
+	{ "10SystemTime3now", "", KACHE_ASKS_CLOCK },
+	{ "3env4args", "", KACHE_ASKS_ARGUMENTS }, { "3env7args_os", "", KACHE_ASKS_ARGUMENTS },
+	{ "6rustix", "", KACHE_CALLS_KERNEL },
+	{ "4Span10local_file", "", KACHE_ASKS_SOURCE }, { "10SourceFile4path", "", KACHE_ASKS_SOURCE },
+	{ "16proc_macro_crate", "", HAS_PROC_MACRO_CRATE },
+	{ "8Metadata8modified", "", MODIFIED }, { "8Metadata7created", "", KACHE_ASKS_BIRTH },
+	{ "8Metadata8accessed", "", KACHE_ASKS_ACCESS }, { "11Permissions8readonly", "", KACHE_ASKS_STATUS },
+	{ "PermissionsExt", "4mode", KACHE_ASKS_STATUS },
+	{ "MetadataExt", "mtime", KACHE_ASKS_STATUS }, { "MetadataExt", "4mode", KACHE_ASKS_STATUS },
+	{ "MetadataExt", "7st_mode", KACHE_ASKS_STATUS },
+	{ "MetadataExt", "atime", KACHE_ASKS_ACCESS }, { "MetadataExt", "ctime", KACHE_ASKS_ACCESS },
+};
+
 static void note_symbol(const char *name, void *arg)
 {
-	static const char *const fields[] = { "mtime", "4mode", "7st_mode", NULL }, *const others[] = { "atime", "ctime", NULL };
-	const char *trait = strstr(name, "MetadataExt");
 	unsigned *traits = arg;
 
-	trait = trait ? trait : strstr(name, "PermissionsExt");
-	if (strstr(name, "10SystemTime3now"))
-		*traits |= KACHE_ASKS_CLOCK;
-	if (strstr(name, "3env4args") || strstr(name, "3env7args_os"))
-		*traits |= KACHE_ASKS_ARGUMENTS;
-	if (strstr(name, "6rustix"))
-		*traits |= KACHE_CALLS_KERNEL;
-	if (strstr(name, "4Span10local_file") || strstr(name, "10SourceFile4path"))
-		*traits |= KACHE_ASKS_SOURCE;
-	if (strstr(name, "16proc_macro_crate"))
-		*traits |= HAS_PROC_MACRO_CRATE;
-	if (strstr(name, "8Metadata8modified"))
-		*traits |= MODIFIED;
-	if (strstr(name, "8Metadata7created"))
-		*traits |= KACHE_ASKS_BIRTH;
-	if (strstr(name, "11Permissions8readonly") || (trait && has_any(trait, fields)))
-		*traits |= KACHE_ASKS_STATUS;
-	if (strstr(name, "8Metadata8accessed") || (trait && has_any(trait, others)))
-		*traits |= KACHE_ASKS_ACCESS;
+	for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+		const char *at = strstr(name, symbols[i].word);
+
+		if (at && strstr(at, symbols[i].then))
+			*traits |= symbols[i].trait;
+	}
 }
 
 static unsigned look(const char *object, size_t len)

@@ -118,20 +118,15 @@ static bool inside_include(const char *text, const char *at)
 	static const char *const macros[] = { "include", "include_str", "include_bytes" };
 
 	for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
-		size_t n = strlen(before[i]);
-
 		while (at > text && space(at[-1]))
 			at--;
-		if ((size_t)(at - text) < n || memcmp(at - n, before[i], n))
+		if (!kache_ends_before(text, at, before[i]))
 			return false;
-		at -= n;
+		at -= strlen(before[i]);
 	}
-	for (size_t i = 0; i < 3; i++) {
-		size_t n = strlen(macros[i]);
-
-		if ((size_t)(at - text) >= n && !memcmp(at - n, macros[i], n))
+	for (size_t i = 0; i < 3; i++)
+		if (kache_ends_before(text, at, macros[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -475,7 +470,7 @@ int kache_rust_collect(struct kache_collector *k)
 	if (!rc && r.macros)
 		rc = kache_rust_collect_macros(k);
 	if (!rc && r.linked && k->c->args.rpath)
-		rc = kache_collect_places(k);
+		rc = kache_collect_places(k, NULL);
 	k->dep_dirs = NULL;
 	if (r.have_deps)
 		kache_depinfo_release(&r.deps);

@@ -117,28 +117,16 @@ static int add_times(struct kache_collector *k)
 
 /* ---- where all this is ---- */
 
-/* The source's own directory: cargo names sources outside the workspace by their whole names. */
-static int add_source_place(struct kache_collector *k)
+static int add_places(struct kache_collector *k)
 {
 	const char *source = k->c->args.source;
 
-	if (source[0] != '/' || !macro_that(k, KACHE_ASKS_SOURCE | KACHE_STRIPPED, NULL))
-		return KACHE_OK;
-	for (size_t i = 0; i < k->c->tokens.n; i++) {
-		const struct kache_token *t = &k->c->tokens.t[i];
-		KACHE_AUTO_FREE char *name = kache_asprintf("{%s}", t->name);
-
-		if (t->key && kache_path_below(source, t->path, NULL) && kache_collect_now(k, KACHE_INPUT_PLACE, name))
-			return KACHE_E_INVALID;
-	}
-	return KACHE_OK;
-}
-
-static int add_places(struct kache_collector *k)
-{
 	if (first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL))
-		return kache_collect_places(k);
-	return add_source_place(k);
+		return kache_collect_places(k, NULL);
+	/* Cargo names sources outside the workspace by their whole names. */
+	if (source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE | KACHE_STRIPPED, NULL))
+		return kache_collect_places(k, source);
+	return KACHE_OK;
 }
 
 int kache_rust_collect_macros(struct kache_collector *k)

@@ -89,6 +89,13 @@ bool kache_ends(const char *s, const char *suffix)
 	return n >= m && !strcmp(s + n - m, suffix);
 }
 
+bool kache_ends_before(const char *text, const char *end, const char *suffix)
+{
+	const size_t n = strlen(suffix);
+
+	return (size_t)(end - text) >= n && !memcmp(end - n, suffix, n);
+}
+
 int kache_parse_bool(const char *s)
 {
 	static const char *const yes[] = { "1", "true", "yes", "on" };

@@ -23,6 +23,8 @@ bool kache_strs_find(const struct kache_strs *s, const char *str);
 
 bool kache_starts(const char *s, const char *prefix);
 bool kache_ends(const char *s, const char *suffix);
+/* The same of the text from `text` up to, and without, `end`. */
+bool kache_ends_before(const char *text, const char *end, const char *suffix);
 /* True for "1", "true", "yes", "on"; false for "0", "false", "no", "off" and ""; else -1. */
 int kache_parse_bool(const char *s);
 /* Shell-style match of a whole string: * ? [set]; no special treatment of '/'. */

@@ -414,8 +414,7 @@ void kache_observed_release(struct kache_observed *o)
 {
 	struct kache_strs *all[] = { &o->reads, &o->writes, &o->absent, &o->present, &o->lists, &o->env, &o->links, &o->others,
 				     &o->denied, &o->programs, &o->execs, &o->searched, &o->climbs, &o->clocks,
-				     &o->lookers, &o->asked, &o->machines,
-				     &o->placed };
+				     &o->lookers, &o->asked, &o->machines, &o->placed };
 
 	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
 		kache_strs_release(all[i]);

@@ -82,22 +82,17 @@ void kache_note_here(const void *caller)
 	static _Atomic bool noted;	/* that the program asked, which it may do all the time */
 	char program[PATH_ROOM];
 	const char *object;
-	long len;
 
 	if (!kache_observing())
 		return;
 	object = object_of(caller);
-	if (!*object && noted)
-		return;
-	if (!*object) {
+	if (*object) {
+		kache_note('H', AT_FDCWD, object);
+	} else if (!noted) {
 		noted = true;
-		len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
-		if (len <= 0)
-			return;		/* begin() has said it */
-		program[len] = '\0';
-		object = program;
+		if (kache_program(program))	/* else begin() has said it */
+			kache_note('H', AT_FDCWD, program);
 	}
-	kache_note('H', AT_FDCWD, object);
 }
 
 #define HERE(name, args, call) \

@@ -87,16 +87,12 @@ static void note_clock(void)
 {
 	char program[PATH_ROOM];
 	static _Atomic bool noted;
-	long len;
 
 	if (noted || !kache_observing())
 		return;
 	noted = true;
-	len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", program, sizeof program - 1);
-	if (len <= 0)
-		return;		/* begin() has said it */
-	program[len] = '\0';
-	kache_note_name('T', program);
+	if (kache_program(program))	/* else begin() has said it */
+		kache_note_name('T', program);
 }
 
 EXPORT int my_clock_gettime(int clock, void *out) NAMED(clock_gettime);

@@ -406,6 +406,16 @@ static void hide_variables(void)
 	*to = NULL;
 }
 
+size_t kache_program(char *out)
+{
+	const long len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", out, PATH_ROOM - 1);
+
+	if (len <= 0)
+		return 0;
+	out[len] = '\0';
+	return (size_t)len;
+}
+
 static bool find_self(void)
 {
 	struct link_map *m = &_r_debug ? _r_debug.r_map : NULL;
@@ -437,15 +447,13 @@ static bool find_log(void)
 static void begin(void)
 {
 	char batch[RECORD_ROOM + PATH_ROOM];
-	long len = RAW4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", batch + 1, PATH_ROOM);
-	size_t used = (size_t)len + 2;
+	size_t used = kache_program(batch + 1) + 2;
 
-	if (len <= 0) {
+	if (used == 2) {
 		kache_note_name('!', "a program without a name (is /proc there?)");
 		return;
 	}
 	batch[0] = 'B';
-	batch[len + 1] = '\0';
 	for (struct link_map *m = _r_debug.r_map; m; m = m->l_next) {
 		size_t room = m->l_name ? strlen(m->l_name) + 2 : 0;
 

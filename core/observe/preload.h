@@ -64,12 +64,12 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(char *, getcwd, (char *, size_t)) \
 	X(char *, __getcwd_chk, (char *, size_t, size_t)) \
 	X(char *, getwd, (char *)) \
+	X(char *, get_current_dir_name, (void)) \
 	X(int, gethostname, (char *, size_t)) \
 	X(int, __gethostname_chk, (char *, size_t, size_t)) \
 	X(int, getdomainname, (char *, size_t)) \
 	X(int, __getdomainname_chk, (char *, size_t, size_t)) \
 	X(int, uname, (void *)) \
-	X(char *, get_current_dir_name, (void)) \
 	X(char *, __realpath_chk, (const char *, char *, size_t)) \
 	X(char *, canonicalize_file_name, (const char *)) \
 	X(void *, opendir, (const char *)) \
@@ -152,6 +152,9 @@ void kache_event(char type, int dirfd, const char *path);
 void kache_event_name(char type, const char *name);
 /* dirfd and path as "<absolute>" into out[RECORD_ROOM - 1]; its length, or 0. */
 size_t kache_absolute(char *out, int dirfd, const char *path);
+
+/* The path of this process's program into out[PATH_ROOM]; its length, or 0. */
+size_t kache_program(char *out);
 
 /* A look at path: P if it is there, A if it is not or can't be reached. err is errno of the failure. */
 void kache_note_look(int dirfd, const char *path, bool good, int err);
