@@ -23,7 +23,7 @@ struct kache_compiler {
 	char *inner;			/* clippy-driver: the rustc argument that follows it */
 	char *memo;			/* the file that remembers all this */
 	struct kache_strs files;	/* C: those that id was made of */
-	bool script;			/* C: begins with "#!": adds arguments to those that we see, and may go by any of them */
+	bool script;			/* begins with "#!": may add arguments to those that we see, and go by any of them */
 	bool maps;			/* C: takes -ffile-prefix-map, and follows it wherever it writes a name */
 };
 

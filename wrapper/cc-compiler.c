@@ -7,10 +7,8 @@
 #include "base/path.h"
 #include "wrapper/memo.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Adds a file to the identity, once. */
 static int add_file(struct kache_call *c, struct kache_memo *m, struct kache_hasher *h, const char *label, const char *path)
@@ -96,14 +94,6 @@ int kache_cc_add_driver(struct kache_call *c, struct kache_memo *m, struct kache
 	return KACHE_OK;
 }
 
-static bool is_script(const char *program)
-{
-	KACHE_AUTO_FD int fd = kache_open(program, O_RDONLY, 0);
-	char start[2];
-
-	return fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
-}
-
 int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, kache_cc_look *look, struct kache_error *err)
 {
 	KACHE_AUTO_FREE char *path = NULL;
@@ -119,7 +109,7 @@ int kache_cc_remember(struct kache_call *c, const char *kind, const char *host, 
 	path = kache_memo_path(c->store, &h);
 	if (!kache_memo_read(path, &m)) {
 		m.compiler.program = kache_strdup(k->program);
-		m.compiler.script = is_script(k->program);
+		m.compiler.script = kache_memo_is_script(k->program);
 		kache_hasher_init(&h);
 		rc = look(c, &m, &h, host, err);
 		kache_hasher_end(&h, &m.compiler.id);

@@ -22,9 +22,6 @@ static const char *const message_variables[] = {
 	"GCC_COLORS", "GCC_EXTRA_DIAGNOSTIC_OUTPUT", "GCC_URLS", "TERM_URLS",
 };
 
-/* Noise elsewhere, but a shell script may decide by them. */
-static const char *const script_variables[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
-
 /* What the compiler's identity holds, and what the run made itself. Files that the C library reads for itself are not seen,
  * so whatever was seen counts, wherever it lies. */
 static bool no_input(const struct kache_collector *k, uint32_t kind, const char *path)
@@ -307,16 +304,16 @@ static void files_of_compiler(const struct kache_collector *k, struct kache_strs
 	}
 }
 
-/* A script has no record of its own program: its interpreter has. own: files of the compiler. */
+/* A script that is no part of the compiler: own. */
 static bool is_script(const struct kache_collector *k, const char *path, const struct kache_strs *own)
 {
 	KACHE_AUTO_FREE char *real = kache_path_real(path);
 
-	return real && !kache_strs_has(own, real) && !kache_strs_find(&k->run->seen.programs, real);
+	return real && !kache_strs_has(own, real) && kache_collect_script(k, path);
 }
 
-/* A program that is no part of the compiler as it was probed, a shell that runs a script above all, may go by any variable:
- * a shell does not ask the C library for them. kache itself makes way for the next of its name, see cc.c. */
+/* A program that is no part of the compiler as it was probed may go by any variable. kache itself makes way for the next of its
+ * name, see cc.c. */
 static int add_programs(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
@@ -333,8 +330,7 @@ static int add_programs(struct kache_collector *k)
 	for (size_t i = 0; i < seen->execs.n; i++)
 		if (is_script(k, seen->execs.v[i], &own))
 			kache_strs_add(&strange, seen->execs.v[i]);
-	if (strange.n && (kache_collect_now(k, KACHE_INPUT_ENVIRON, "") ||
-			  add_names(k, KACHE_INPUT_ENV, script_variables, sizeof script_variables / sizeof *script_variables)))
+	if (strange.n && kache_collect_environment(k, false))
 		return KACHE_E_INVALID;
 	return add_reads(k, &strange);
 }

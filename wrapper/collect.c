@@ -280,6 +280,39 @@ int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kin
 	return kache_collect_now(k, kind, name);
 }
 
+bool kache_collect_tool(const char *program)
+{
+	static const char *const names[] = {
+		"rustc", "clippy-driver", "cc", "c++", "*-cc", "*gcc", "*gcc-*[0-9]", "*g++", "*g++-*[0-9]", "clang*", "cc1", "cc1plus",
+		"collect2", "lto1", "lto-wrapper", "as", "*-as", "ld", "ld.*", "*-ld", "*-ld.*", "ld64.*", "lld*", "*-lld", "mold", "ar", "*-ar",
+		"ranlib", "nm", "strip", "objcopy", "llvm-*",
+	};
+	const char *base = kache_path_base(program);
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (kache_glob(names[i], base))
+			return true;
+	return false;
+}
+
+bool kache_collect_script(const struct kache_collector *k, const char *path)
+{
+	KACHE_AUTO_FREE char *real = kache_path_real(path);
+
+	return real && !kache_strs_find(&k->run->seen.programs, real);
+}
+
+int kache_collect_environment(struct kache_collector *k, bool tokens)
+{
+	/* Noise to compilers, but a shell may decide by them. */
+	static const char *const shell[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
+
+	for (size_t i = 0; i < sizeof shell / sizeof *shell; i++)
+		if (kache_collect_now(k, tokens ? KACHE_INPUT_ENV_TOKEN : KACHE_INPUT_ENV, shell[i]))
+			return KACHE_E_INVALID;
+	return kache_collect_now(k, tokens ? KACHE_INPUT_ENVIRON_TOKEN : KACHE_INPUT_ENVIRON, "");
+}
+
 int kache_collect_observed(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;

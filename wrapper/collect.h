@@ -51,6 +51,13 @@ int kache_collect_reals(struct kache_collector *k, const struct kache_strs *path
 int kache_collect_absent(struct kache_collector *k, const char *path);
 /* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name);
+/* A compiler, linker or tool of theirs, by its name: these ask the C library for each variable that they go by. */
+bool kache_collect_tool(const char *program);
+/* Whether a program was started from that path and is none: a script, whose interpreter has another name. */
+bool kache_collect_script(const struct kache_collector *k, const char *path);
+/* All variables, for the sake of a program that may go by any without asking for it: a shell that runs a script above all.
+ * tokens: directories in values count by what they are called in keys. */
+int kache_collect_environment(struct kache_collector *k, bool tokens);
 /* Whether the observer saw all of the run, and that all of it was on this machine. */
 int kache_collect_observed(struct kache_collector *k);
 /* Temporary files of compilers, with names that never come back. */

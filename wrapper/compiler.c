@@ -185,6 +185,7 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 	path = kache_memo_path(c->store, &h);
 	if (!kache_memo_read(path, &m)) {
 		m.compiler.program = kache_strdup(program);
+		m.compiler.script = kache_memo_is_script(program);
 		m.proxy = is_proxy(program);
 		if (m.proxy)
 			kache_strs_add(&m.watched, program);
@@ -196,6 +197,7 @@ static int identify(struct kache_call *c, const char *program, const char *drive
 	*proxy = m.proxy;
 	if (!rc && !m.proxy) {
 		c->compiler.memo = kache_strdup(path);
+		c->compiler.script = m.compiler.script;
 		c->compiler.sysroot = kache_strdup(m.compiler.sysroot);
 		c->compiler.host = kache_strdup(m.compiler.host);
 		c->compiler.version = kache_strdup(m.compiler.version);

@@ -13,4 +13,10 @@ bool kache_elf_imports(const void *image, size_t len, const char *const *words);
  * can be read; some names may have been told before that was seen. */
 bool kache_elf_symbols(const void *image, size_t len, void (*each)(const char *name, void *arg), void *arg);
 
+/* Whether code refers to a function whose name holds one of the words, or to an import of which that is so, other than such a
+ * function itself and functions whose names hold a word of `but`. What can't be told counts as yes: other processors than x86-64,
+ * no symbol table, addresses that lie elsewhere than in the global offset table. */
+bool kache_elf_refers(const void *image, size_t len, const char *const *functions, const char *const *imports,
+		      const char *const *but);
+
 #endif

@@ -59,7 +59,16 @@ static void env_now(struct kache_call *c, const char *name, bool tokens, struct 
 	kache_hash_bytes(b.data ? b.data : "", b.len, out);
 }
 
-static void environ_now(struct kache_call *c, bool tokens, struct kache_hash *out)
+/* Whether it begins with one of the words, of which there may be none. */
+static bool begins(const char *words, const char *variable)
+{
+	for (const char *w = words; *w; w += strcspn(w, " "), w += *w == ' ')
+		if (!strncmp(variable, w, strcspn(w, " ")))
+			return true;
+	return !*words;
+}
+
+static void environ_now(struct kache_call *c, const char *words, bool tokens, struct kache_hash *out)
 {
 	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 	struct kache_hasher h;
@@ -68,7 +77,7 @@ static void environ_now(struct kache_call *c, bool tokens, struct kache_hash *ou
 		KACHE_AUTO_FREE char *name = kache_strndup(*e, strcspn(*e, "="));
 		KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 
-		if (kache_env_noise(name))
+		if (kache_env_noise(name) || !begins(words, name))
 			continue;
 		if (tokens)
 			kache_tokens_value(&c->tokens, *e, strlen(*e), &b);
@@ -271,7 +280,7 @@ int kache_input_now(struct kache_call *c, uint32_t kind, const char *name, struc
 		return KACHE_OK;
 	case KACHE_INPUT_ENVIRON:
 	case KACHE_INPUT_ENVIRON_TOKEN:
-		environ_now(c, kind == KACHE_INPUT_ENVIRON_TOKEN, out);
+		environ_now(c, name, kind == KACHE_INPUT_ENVIRON_TOKEN, out);
 		return KACHE_OK;
 	case KACHE_INPUT_PROGRAM:
 		return program_now(c, name, out);

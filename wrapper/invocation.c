@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Raised whenever the meaning of keys, manifests or entries changes: an old store then just misses. */
-#define KEY_RECIPE "5"
+#define KEY_RECIPE "6"
 
 /* Read by rustc and of effect on its output or its success, reported in dep-info or not. */
 static const char *const counted[] = {

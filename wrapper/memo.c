@@ -26,6 +26,14 @@ void kache_memo_release(struct kache_memo *m)
 	*m = (struct kache_memo){ 0 };
 }
 
+bool kache_memo_is_script(const char *program)
+{
+	KACHE_AUTO_FD int fd = kache_open(program, O_RDONLY, 0);
+	char start[2];
+
+	return fd >= 0 && read(fd, start, sizeof start) == sizeof start && !memcmp(start, "#!", 2);
+}
+
 void kache_memo_stat(struct kache_buf *b, const char *path)
 {
 	struct kache_stat st;

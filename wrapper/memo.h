@@ -19,6 +19,8 @@ char *kache_memo_path(const struct kache_store *s, struct kache_hasher *h);
 bool kache_memo_read(const char *path, struct kache_memo *m);
 void kache_memo_write(struct kache_store *s, const char *path, const struct kache_memo *m);
 
+/* Whether a program begins with "#!". */
+bool kache_memo_is_script(const char *program);
 /* The identity of a file, zeros where there is none. */
 void kache_memo_stat(struct kache_buf *b, const char *path);
 /* The content of one file into the identity. 0 or an error with errno; a directory counts as nothing. */

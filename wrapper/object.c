@@ -38,11 +38,24 @@ static void note_symbol(const char *name, void *arg)
 	}
 }
 
+/* Who starts a program has environ too, for the program, and std::env::vars_os. */
+static unsigned environment(const char *object, size_t len)
+{
+	static const char *const imports[] = { "environ", "3env4vars", "3env7vars_os", NULL };
+	static const char *const functions[] = { "3env4vars", "3env7vars_os", "7environ", NULL };
+	static const char *const starters[] = {	/* as the versions of the standard library have it */
+		"3std3sys7process", "3std3sys4unix7process", "3std3sys3pal4unix7process", "3std10sys_common7process", NULL
+	};
+
+	if (!kache_elf_imports(object, len, imports))
+		return 0;
+	return KACHE_HAS_VARIABLES | (kache_elf_refers(object, len, functions, imports, starters) ? KACHE_WALKS_VARIABLES : 0);
+}
+
 static unsigned look(const char *object, size_t len)
 {
-	static const char *const walkers[] = { "environ", "3env4vars", "3env7vars_os", NULL };
 	static const char checked[] = "invalid timestamp";	/* what std says of one that it can't hold */
-	unsigned traits = kache_elf_imports(object, len, walkers) ? KACHE_WALKS_VARIABLES : 0;
+	unsigned traits = environment(object, len);
 
 	if (!kache_elf_symbols(object, len, note_symbol, &traits)) {
 		traits |= KACHE_STRIPPED;

@@ -350,7 +350,7 @@ static int add_environment(struct rust_inputs *r)
 	const struct kache_observed *seen = &r->k->run->seen;
 
 	if (macro_may_read(r, NULL))
-		return kache_collect_now(r->k, KACHE_INPUT_ENVIRON, "");
+		return kache_collect_environment(r->k, false);
 	if (!r->macros && !r->linked && r->have_deps)
 		return KACHE_OK;	/* rustc alone: dep-info has reported what counts */
 	for (size_t i = 0; i < seen->env.n; i++)	/* what dep-info reports is added from there */
@@ -364,16 +364,13 @@ static int add_programs(struct rust_inputs *r)
 {
 	const struct kache_observed *seen = &r->k->run->seen;
 
-	for (size_t i = 0; i < seen->searched.n; i++)
-		if (kache_collect_now(r->k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
-			return KACHE_E_INVALID;
 	for (size_t i = 0; i < seen->programs.n; i++) {
 		if (ignored_read(r, seen->programs.v[i]) || !strcmp(seen->programs.v[i], r->k->c->compiler.program))
 			continue;
 		if (kache_collect_file(r->k, seen->programs.v[i], false))
 			return KACHE_E_INVALID;
 	}
-	return KACHE_OK;
+	return kache_rust_collect_programs(r->k);
 }
 
 /* Files left outside the output directory could not be restored. kache_result_publish looks at those in it. */
@@ -436,6 +433,8 @@ static int from_rules(struct rust_inputs *r)
 {
 	KACHE_AUTO_STRS struct kache_strs climbs = { NULL, 0, 0 };
 
+	if (r->k->c->compiler.script)
+		return kache_collect_refuse(r->k, "unobserved-process", r->k->c->compiler.program);
 	if (r->linked)
 		return kache_collect_refuse(r->k, "unobserved-link", NULL);
 	if (r->k->c->args.native_libs)

@@ -121,7 +121,9 @@ static int add_places(struct kache_collector *k)
 {
 	const char *source = k->c->args.source;
 
-	if (first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL))
+	/* What a macro starts may tell it. Cargo names what its own variables name. */
+	if (first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL) ||
+	    (kache_rust_starts_others(k) && macro_that(k, KACHE_HAS_VARIABLES, NULL)))
 		return kache_collect_places(k, NULL);
 	/* Cargo names sources outside the workspace by their whole names. */
 	if (source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE | KACHE_STRIPPED, NULL))

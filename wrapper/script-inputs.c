@@ -46,17 +46,13 @@ static bool noise(const char *name)
 /* These ask what time it is for themselves: to name temporary files, to say how long they took, to compare files. */
 static bool may_ask_time(const char *program)
 {
-	static const char *const names[] = {
-		"rustc", "cc1", "cc1plus", "collect2", "as", "ar", "ranlib", "nm", "strip", "objcopy", "ld", "ld.*", "rust-lld", "lto1",
-		"lto-wrapper", "make", "gmake", "ninja", "cmake", "*-as", "*-ar", "*-ld", "*-ld.*", "*gcc", "*gcc-*[0-9]", "*g++", "*g++-*[0-9]",
-		"clang*", "lld*", "llvm-*",
-	};
+	static const char *const names[] = { "make", "gmake", "ninja", "cmake" };
 	const char *base = kache_path_base(program);
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (kache_glob(names[i], base))
+		if (!strcmp(names[i], base))
 			return true;
-	return false;
+	return kache_collect_tool(program);
 }
 
 /* Beside what changes nothing for a compiler: the job server's pipe, and what allocators ask for. */
@@ -273,14 +269,11 @@ static int add_variable(struct run *r, const char *name)
 	return noise(name) ? KACHE_OK : kache_collect_now(r->k, r->bound ? KACHE_INPUT_ENV : KACHE_INPUT_ENV_TOKEN, name);
 }
 
-/* Rust's standard library needs environ to walk over all variables, and to start a program. */
+/* What it starts may be a shell. */
 static bool may_walk(const struct run *r)
 {
-	return r->seen->environment || r->traits & KACHE_WALKS_VARIABLES;
+	return r->seen->environment || r->traits & KACHE_HAS_VARIABLES;
 }
-
-/* Noise to compilers, but a shell may decide by them. */
-static const char *const shell_variables[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
 
 static int add_environment(struct run *r)
 {
@@ -290,12 +283,7 @@ static int add_environment(struct run *r)
 	/* Whoever was given a path of this place is good for it only, whether it was read by name or not. */
 	if (r->bound && kache_collect_now(r->k, KACHE_INPUT_ENV, "OUT_DIR"))
 		return KACHE_E_INVALID;
-	if (!may_walk(r))
-		return KACHE_OK;
-	for (size_t i = 0; i < sizeof shell_variables / sizeof *shell_variables; i++)
-		if (add_variable(r, shell_variables[i]))
-			return KACHE_E_INVALID;
-	return kache_collect_now(r->k, r->bound ? KACHE_INPUT_ENVIRON : KACHE_INPUT_ENVIRON_TOKEN, "");
+	return may_walk(r) ? kache_collect_environment(r->k, !r->bound) : KACHE_OK;
 }
 
 /* ---- what the script declares: cargo's book, "Build Scripts", change detection ---- */

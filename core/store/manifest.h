@@ -17,7 +17,8 @@ enum kache_input_kind {
 	KACHE_INPUT_ENV = 4,		/* name: variable; hash: of its value, zero if unset */
 	KACHE_INPUT_ENV_TOKEN = 5,	/* as ENV, of the value with paths as tokens */
 	KACHE_INPUT_PRESENT = 6,	/* name: token path that exists; hash: 'f' or 'd', and what it may be asked for */
-	KACHE_INPUT_ENVIRON = 7,	/* name: ""; hash: of the whole environment but for noise */
+	/* name: beginnings of names, a blank between, "" for all; hash: of these variables, but for noise */
+	KACHE_INPUT_ENVIRON = 7,
 	KACHE_INPUT_PROGRAM = 8,	/* name: a program found along PATH; hash: of its path and content */
 	KACHE_INPUT_LINK = 9,		/* name: token path of a symbolic link; hash: of its target */
 	KACHE_INPUT_PLACE = 10,		/* name: a token; hash: of the directory that it stands for, by name */

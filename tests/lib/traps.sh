@@ -49,6 +49,17 @@ trap_git_dependency() { # NAME SOURCE
 	printf '[dependencies]\n%s = { git = "file://%s" }\n' "$1" "$W.git" >> "$W/Cargo.toml"
 }
 
+# A function-like macro `mac::m!()` whose body gives a String that becomes a literal.
+macro() { # BODY [ITEMS-BESIDE]
+	trap_dependency mac "use proc_macro::TokenStream; ${2:-}
+#[proc_macro] pub fn m(_: TokenStream) -> TokenStream { let s: String = { $1 }; format!(\"{s:?}\").parse().unwrap() }" '[lib]
+proc-macro = true'
+	echo 'fn main() { println!("{}", mac::m!()); }' > "$W/src/main.rs"
+}
+
+# Cargo does not know of what a macro reads, or a linker finds, so only an empty directory tells.
+unseen() { rm -rf "$T"/*.kept; }
+
 # trap_build DIR WRAPPER: status, diagnostics and the program's words into $T/said.NAME
 trap_build() {
 	(cd "$W" && env $trap_env RUSTC_WRAPPER="$2" CARGO_TARGET_DIR="$1" $trap_drop cargo $trap_cargo) > "$T/log" 2>&1

@@ -13,7 +13,6 @@ native() { # native DIR VALUE: a static library there
 }
 user() { printf '%s\nextern "C" { fn trap_answer() -> i32; }\nfn main() { println!("{}", unsafe { trap_answer() }); }\n' "$1" > "$W/src/main.rs"; }
 script() { printf 'build = "build.rs"\n' >> "$W/Cargo.toml"; printf 'fn main() { println!("cargo:rerun-if-changed=build.rs"); %s }\n' "$1" > "$W/build.rs"; }
-emptied() { rm -rf "$T"/*.kept; }	# cargo does not watch libraries outside
 
 trap_begin static_library
 native "$W/lib" 1
@@ -21,9 +20,9 @@ script "println!(\"cargo:rustc-link-search=native=$W/lib\"); println!(\"cargo:ru
 user ''
 trap_is miss static_library "first"
 trap_is hit static_library "again"
-native "$W/lib" 2; emptied
+native "$W/lib" 2; unseen
 trap_is miss static_library "a library that was replaced"
-native "$W/lib" 1; emptied
+native "$W/lib" 1; unseen
 trap_is hit static_library "and back"
 
 trap_begin link_attribute
@@ -31,7 +30,7 @@ native "$W/lib" 1
 script "println!(\"cargo:rustc-link-search=native=$W/lib\");"
 user '#[link(name = "trapn", kind = "static")]'
 trap_is miss link_attribute "first"
-native "$W/lib" 2; emptied
+native "$W/lib" 2; unseen
 trap_is miss link_attribute "a library that only the source names"
 
 trap_begin search_order
@@ -39,9 +38,9 @@ native "$W/late" 1; mkdir "$W/early"
 script "println!(\"cargo:rustc-link-search=native=$W/early\"); println!(\"cargo:rustc-link-search=native=$W/late\"); println!(\"cargo:rustc-link-lib=static=trapn\");"
 user ''
 trap_is miss search_order "first"
-native "$W/early" 2; emptied
+native "$W/early" 2; unseen
 trap_is miss search_order "a library earlier on the path"
-rm "$W/early/libtrapn.a"; emptied
+rm "$W/early/libtrapn.a"; unseen
 trap_is hit search_order "and gone"
 
 trap_begin two_down
@@ -60,7 +59,7 @@ script "println!(\"cargo:rustc-link-search=native=$W/lib\"); println!(\"cargo:ru
 user ''
 trap_env="LD_LIBRARY_PATH=$W/lib"
 trap_is miss shared_library "first"
-echo 'int trap_answer(void) { return 2; } int more;' > "$T/n.c"; cc -shared -fPIC "$T/n.c" -o "$W/lib/libtrapn.so"; emptied
+echo 'int trap_answer(void) { return 2; } int more;' > "$T/n.c"; cc -shared -fPIC "$T/n.c" -o "$W/lib/libtrapn.so"; unseen
 trap_is miss shared_library "a shared library that was replaced"
 
 trap_begin linker
@@ -70,9 +69,9 @@ printf '#!/bin/sh\nexec %s "$@"\n' "$(command -v cc)" > "$W/bin/ld-one"; chmod +
 trap_env="CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=$W/bin/ld-one RUSTFLAGS=-Clinker=$W/bin/ld-one"
 trap_is miss linker "first"
 trap_is hit linker "a linker of its own"
-printf '#!/bin/sh\n# other\nexec %s "$@"\n' "$(command -v cc)" > "$W/bin/ld-one"; emptied
+printf '#!/bin/sh\n# other\nexec %s "$@"\n' "$(command -v cc)" > "$W/bin/ld-one"; unseen
 trap_is miss linker "which has changed"
-printf '#!/bin/sh\nexit 1\n' > "$W/bin/ld-one"; emptied
+printf '#!/bin/sh\nexit 1\n' > "$W/bin/ld-one"; unseen
 trap_is miss linker "and fails now"
 
 trap_begin linker_script
@@ -81,7 +80,7 @@ echo 'trap_symbol = 1;' > "$W/more.ld"
 trap_env="RUSTFLAGS=-Clink-arg=-Wl,-T,$W/more.ld"
 trap_is miss linker_script "first"
 trap_is hit linker_script "again"
-echo 'trap_symbol = 2;' > "$W/more.ld"; emptied
+echo 'trap_symbol = 2;' > "$W/more.ld"; unseen
 trap_is miss linker_script "a script edited in place"
 
 trap_begin link_arguments

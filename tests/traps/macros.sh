@@ -4,14 +4,6 @@
 . "$srcdir/tests/lib/cargo.sh"
 . "$srcdir/tests/lib/traps.sh"
 
-macro() { # macro BODY: a function-like macro `mac::m!()` whose body gives a String that becomes a literal
-	trap_dependency mac "use proc_macro::TokenStream;
-#[proc_macro] pub fn m(_: TokenStream) -> TokenStream { let s: String = { $1 }; format!(\"{s:?}\").parse().unwrap() }" '[lib]
-proc-macro = true'
-	echo 'fn main() { println!("{}", mac::m!()); }' > "$W/src/main.rs"
-}
-unseen() { rm -rf "$T"/*.kept; }	# cargo does not know of what a macro reads, so only an empty directory tells
-
 trap_begin reads_file
 macro 'std::fs::read_to_string("tpl.txt").unwrap_or_else(|_| "none".into())'
 trap_is miss reads_file "first, without its file"

@@ -4,7 +4,6 @@
 . "$(dirname "$0")/../lib/lib.sh"
 . "$srcdir/tests/lib/cargo.sh"
 . "$srcdir/tests/lib/traps.sh"
-emptied() { rm -rf "$T"/*.kept; }	# cargo does not watch what the linker finds
 
 # The C library's start files and the linker itself, in directories that are searched first.
 trap_begin start_files
@@ -16,11 +15,11 @@ trap_env="CARGO_ENCODED_RUSTFLAGS=$(printf -- '-Clink-arg=-B%s/early/\037-Clink-
 trap_is miss start_files "first"
 trap_is hit start_files "a start file of its own"
 echo 'int trap_start;' > "$T/c.c"
-cc -c "$T/c.c" -o "$T/c.o" && ld -r "$crt" "$T/c.o" -o "$W/late/Scrt1.o"; emptied
+cc -c "$T/c.c" -o "$T/c.o" && ld -r "$crt" "$T/c.o" -o "$W/late/Scrt1.o"; unseen
 trap_is miss start_files "which was replaced"
-cp "$crt" "$W/early/"; emptied
+cp "$crt" "$W/early/"; unseen
 trap_is miss start_files "one that is found earlier"
-rm "$W/early/Scrt1.o"; emptied
+rm "$W/early/Scrt1.o"; unseen
 trap_is hit start_files "and gone"
 
 trap_begin linker_below
@@ -30,7 +29,7 @@ printf '#!/bin/sh\nexec %s "$@"\n' "$(cc -print-prog-name=ld)" > "$W/bin/ld"; ch
 trap_env="CARGO_ENCODED_RUSTFLAGS=$(printf -- '-Clink-arg=-B%s/bin/\037-Clink-arg=-fuse-ld=bfd' "$W")"
 cp "$W/bin/ld" "$W/bin/ld.bfd"
 trap_is any linker_below "first"
-printf '#!/bin/sh\nexec %s --defsym=trap_x=1 "$@"\n' "$(cc -print-prog-name=ld)" > "$W/bin/ld.bfd"; emptied
+printf '#!/bin/sh\nexec %s --defsym=trap_x=1 "$@"\n' "$(cc -print-prog-name=ld)" > "$W/bin/ld.bfd"; unseen
 trap_is miss linker_below "the linker that the compiler driver starts"
 
 trap_begin library_path
@@ -44,11 +43,11 @@ printf 'extern "C" { fn trap_answer() -> i32; }\nfn main() { println!("{}", unsa
 printf '[build]\nrustflags = ["-Clink-arg=-ltrapn"]\n' > "$W/config"; mkdir "$W/.cargo"; mv "$W/config" "$W/.cargo/config.toml"
 trap_env="LIBRARY_PATH=$W/one"
 trap_is miss library_path "first"
-trap_env="LIBRARY_PATH=$W/two"; emptied
+trap_env="LIBRARY_PATH=$W/two"; unseen
 trap_is miss library_path "another LIBRARY_PATH"
-trap_env="LIBRARY_PATH=$W/one"; emptied
+trap_env="LIBRARY_PATH=$W/one"; unseen
 trap_is hit library_path "and back"
-trap_env=; emptied
+trap_env=; unseen
 trap_is miss library_path "and none, which is an error"
 
 # What a macro tells the compiler that it depends on.
@@ -68,9 +67,9 @@ mkdir "$W/list"; touch "$W/list/a"
 trap_env="RUSTC_BOOTSTRAP=1"
 trap_is miss tracked "first"
 trap_is hit tracked "a directory that a macro has the compiler track"
-touch "$W/list/b"; emptied
+touch "$W/list/b"; unseen
 trap_is miss tracked "which has one file more"
-rm "$W/list/b"; emptied
+rm "$W/list/b"; unseen
 trap_is hit tracked "and one less"
 
 # Unstable ways of cargo: the same crate with them and without.
@@ -108,13 +107,13 @@ trap_is miss wrappers "first"
 trap_env="RUSTC_WORKSPACE_WRAPPER=$KACHE"; trap_is any wrappers "kache for the workspace, too"
 trap_env="RUSTC_WORKSPACE_WRAPPER=$W/thin"; trap_is any wrappers "a wrapper for the workspace"
 trap_env="RUSTC_WORKSPACE_WRAPPER=$W/adds"; trap_is any wrappers "one that adds to the call"
-sed -i 's/--cfg on/--cfg off/' "$W/adds"; emptied
+sed -i 's/--cfg on/--cfg off/' "$W/adds"; unseen
 trap_is any wrappers "and something else now"
 printf '#!/bin/sh\nexec rustc "$@"\n' > "$W/instead"; chmod +x "$W/instead"
 trap_env="RUSTC=$W/instead"; trap_is any wrappers "a program in the place of rustc"
-printf '#!/bin/sh\nexec rustc "$@" --cfg on\n' > "$W/instead"; chmod +x "$W/instead"; emptied
+printf '#!/bin/sh\nexec rustc "$@" --cfg on\n' > "$W/instead"; chmod +x "$W/instead"; unseen
 trap_is any wrappers "which now adds to the call"
-printf '#!/bin/sh\nexec rustc "$@" --cfg off\n' > "$W/instead"; chmod +x "$W/instead"; emptied
+printf '#!/bin/sh\nexec rustc "$@" --cfg off\n' > "$W/instead"; chmod +x "$W/instead"; unseen
 trap_is any wrappers "and something else"
 trap_env=; trap_is hit wrappers "and none"
 
@@ -129,10 +128,10 @@ if command -v git > /dev/null; then
 	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home"
 	(cd "$W" && env $trap_env cargo generate-lockfile) > "$T/lock" 2>&1
 	trap_is any homes "a home behind a link"
-	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home.1"; emptied
+	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home.1"; unseen
 	trap_is any homes "and by its own name"
 	mkdir "$T/home.2"; ln -sfn home.2 "$T/home"
-	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home"; emptied
+	trap_env="CARGO_NET_OFFLINE=false CARGO_HOME=$T/home"; unseen
 	trap_is any homes "the link leads to another one"
 fi
 
