@@ -17,6 +17,9 @@ static const char *const counted[] = {
 	"RUST_TARGET_PATH", "RUSTC_FORCE_INCR_COMP_ARTIFACT_HEADER", "SYSROOT",
 };
 
+/* Likewise by clippy. */
+static const char *const clippy_counted[] = { "CARGO_PKG_RUST_VERSION", "CLIPPY_DISABLE_DOCS_LINKS" };
+
 /* NAME-HASH/ with 16 hexadecimal digits, as cargo names its directory of a registry or a repository. */
 static bool of_cargo(const char *name)
 {
@@ -170,17 +173,24 @@ static void add_parts(struct kache_call *c, struct kache_hasher *h)
 	}
 }
 
-static void add_environment(struct kache_call *c, struct kache_hasher *h)
+static void add_variables(struct kache_call *c, struct kache_hasher *h, const char *const *names, size_t n)
 {
-	for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
-		const char *value = getenv(counted[i]);
+	for (size_t i = 0; i < n; i++) {
+		const char *value = getenv(names[i]);
 
 		if (value) {
-			KACHE_AUTO_FREE char *label = kache_concat("env ", counted[i], NULL);
+			KACHE_AUTO_FREE char *label = kache_concat("env ", names[i], NULL);
 
 			kache_key_text(c, h, label, value);
 		}
 	}
+}
+
+static void add_environment(struct kache_call *c, struct kache_hasher *h)
+{
+	add_variables(c, h, counted, sizeof counted / sizeof *counted);
+	if (c->compiler.clippy)
+		add_variables(c, h, clippy_counted, sizeof clippy_counted / sizeof *clippy_counted);
 	kache_key_declared(c, h);
 }
 

@@ -31,6 +31,22 @@ if cargo clippy --version > "$T/clippy" 2>&1; then
 	trap_cargo="clippy -- -W clippy::cognitive_complexity"; trap_is any kinds "a clippy.toml that is new"
 fi
 
+# Which lints there are goes by what cargo says of the package, which need not be the one whose Cargo.toml clippy reads.
+trap_begin clippy
+if cargo clippy --version > "$T/clippy" 2>&1; then
+	trap_dependency dep 'pub fn v(o: Option<u32>) -> bool { o.map_or(false, |n| n > 3) }' 'rust-version = "1.56"'
+	printf '[workspace]\nmembers = ["dep"]\n' >> "$W/Cargo.toml"
+	echo 'fn main() { println!("{}", dep::v(None)); }' > "$W/src/main.rs"
+	trap_cargo="clippy --workspace"; trap_run=true; trap_is any dep "clippy for an old compiler"
+	cp "$T/said.plain.clean" "$T/said.old"
+	sed -i 's/1\.56/1.80/' "$W/dep/Cargo.toml"
+	trap_is any dep "and for a newer one"
+	! cmp -s "$T/said.plain.clean" "$T/said.old"; ok $? "clippy: it says something else"
+	trap_env="CLIPPY_DISABLE_DOCS_LINKS=1"; unseen
+	trap_is any dep "and without links"
+	! grep -q 'rust-clippy' "$T/said.kache.clean"; ok $? "clippy: there are none"
+fi
+
 trap_begin two_versions
 for v in 1 2; do
 	mkdir -p "$W/v$v/src"
