@@ -23,7 +23,7 @@
  *	T program   that program asked what time it is (not how long something took)
  *	K object    code of that shared object looked at a file or opened one
  *	G name=object   code of that shared object asked for a variable
- *	M object    code of that shared object asked which machine this is
+ *	M object    code of that shared object asked which machine this is, or who the user is
  *	H object    code of that program or shared object asked where it is: the working directory, or a name without links
  *	V what      any variable may have counted
  *	N what      network socket used (AF_INET, AF_INET6), or a Unix socket that is there, also in vain
@@ -53,7 +53,7 @@ struct kache_observed {
 	struct kache_strs clocks;	/* programs that asked what time it is */
 	struct kache_strs lookers;	/* shared objects that looked at files or opened any */
 	struct kache_strs asked;	/* "name=object": variables that code of shared objects asked for */
-	struct kache_strs machines;	/* shared objects that asked for the machine's name or kernel */
+	struct kache_strs machines;	/* shared objects that asked for the machine's name or kernel, or the user's */
 	struct kache_strs placed;	/* programs and shared objects that asked where they are */
 	bool network;
 	bool environment;		/* any variable may have counted */

@@ -107,15 +107,21 @@ HERE(__getcwd_chk, (char *out, size_t size, size_t room), (out, size, room))
 HERE(getwd, (char *out), (out))
 HERE(get_current_dir_name, (void), ())
 
-#define MACHINE(name, args, call) \
-	EXPORT int my_##name args NAMED(name); \
-	EXPORT int my_##name args \
+#define MACHINE(type, name, args, call) \
+	EXPORT type my_##name args NAMED(name); \
+	EXPORT type my_##name args \
 	{ \
 		note_library('M', CALLER); \
 		return REAL(name) call; \
 	}
-MACHINE(gethostname, (char *out, size_t size), (out, size))
-MACHINE(__gethostname_chk, (char *out, size_t size, size_t room), (out, size, room))
-MACHINE(getdomainname, (char *out, size_t size), (out, size))
-MACHINE(__getdomainname_chk, (char *out, size_t size, size_t room), (out, size, room))
-MACHINE(uname, (void *out), (out))
+MACHINE(int, gethostname, (char *out, size_t size), (out, size))
+MACHINE(int, __gethostname_chk, (char *out, size_t size, size_t room), (out, size, room))
+MACHINE(int, getdomainname, (char *out, size_t size), (out, size))
+MACHINE(int, __getdomainname_chk, (char *out, size_t size, size_t room), (out, size, room))
+MACHINE(int, uname, (void *out), (out))
+MACHINE(unsigned, getuid, (void), ())
+MACHINE(unsigned, geteuid, (void), ())
+MACHINE(char *, getlogin, (void), ())
+MACHINE(int, getlogin_r, (char *out, size_t size), (out, size))
+MACHINE(void *, getpwuid, (unsigned user), (user))
+MACHINE(int, getpwuid_r, (unsigned user, void *entry, char *room, size_t size, void *out), (user, entry, room, size, out))

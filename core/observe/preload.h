@@ -70,6 +70,9 @@ typedef int nftw_fn(const char *, const struct stat *, int, struct FTW *);
 	X(int, getdomainname, (char *, size_t)) \
 	X(int, __getdomainname_chk, (char *, size_t, size_t)) \
 	X(int, uname, (void *)) \
+	X(unsigned, getuid, (void)) X(unsigned, geteuid, (void)) \
+	X(char *, getlogin, (void)) X(int, getlogin_r, (char *, size_t)) \
+	X(void *, getpwuid, (unsigned)) X(int, getpwuid_r, (unsigned, void *, char *, size_t, void *)) \
 	X(char *, __realpath_chk, (const char *, char *, size_t)) \
 	X(char *, canonicalize_file_name, (const char *)) \
 	X(void *, opendir, (const char *)) \

@@ -19,13 +19,22 @@ mkdir bin1 bin2; cp /bin/true bin2/spawnp; cp /bin/true bin2/execvp
 printf '#!/bin/sh\nexit 0\n' > script; chmod +x script
 cat > plugin.c <<'C'
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 int plugin_stat(void) { struct stat st; return stat("p/stat", &st) + 0; }
 int plugin_open(void) { int fd = open("r/open", O_RDONLY); return close(fd); }
 char *plugin_asks(void) { return getenv("PLUGIN_ASKS"); }
-int plugin_machine(void) { char room[256]; return gethostname(room, sizeof room); }
+int plugin_gethostname(void) { char room[256]; return gethostname(room, sizeof room); }
+int plugin_uname(void) { struct utsname u; return uname(&u); }
+int plugin_getuid(void) { return getuid() + 0; }
+int plugin_geteuid(void) { return geteuid() + 0; }
+char *plugin_getlogin(void) { return getlogin(); }
+int plugin_getlogin_r(void) { char room[256]; return getlogin_r(room, sizeof room); }
+struct passwd *plugin_getpwuid(void) { return getpwuid(1); }
+int plugin_getpwuid_r(void) { struct passwd p, *found; char room[4096]; return getpwuid_r(1, &p, room, sizeof room, &found); }
 int plugin_here(void) { char room[4096]; return getcwd(room, sizeof room) != room; }
 C
 gcc -shared -fPIC -o plugin.so plugin.c
@@ -125,8 +134,10 @@ observe ./calls library_asks
 has "GPLUGIN_ASKS=./plugin.so" "a library that asks for a variable"
 has EPLUGIN_ASKS
 is "$(grep -c '^G' "$T/rec")" 1 "which its program may"
-observe ./calls library_machine
-has "M$PWD/./plugin.so" "a library that asks which machine this is"
+for how in gethostname uname getuid geteuid getlogin getlogin_r getpwuid getpwuid_r; do
+	observe ./calls plugin_$how
+	has "M$PWD/./plugin.so" "a library that asks which machine this is, or who the user is: $how"
+done
 observe ./calls library_here
 has "H$PWD/./plugin.so" "a library that asks where it is"
 hasnt "H$PWD/calls" "which its program does not"

@@ -336,11 +336,6 @@ static void library_asks(void)
 	ask("plugin_asks");
 }
 
-static void library_machine(void)
-{
-	ask("plugin_machine");
-}
-
 static void library_here(void)
 {
 	ask("plugin_here");
@@ -373,12 +368,14 @@ int main(int argc, char **argv)
 		{ "here_getcwd", here_getcwd }, { "here_getwd", here_getwd }, { "here_name", here_name }, { "here_real", here_real },
 		{ "here_kernel", here_kernel }, { "here_number", here_number },
 		{ "library_stat", library_stat }, { "library_open", library_open }, { "library_here", library_here }, { "library_asks", library_asks },
-		{ "library_machine", library_machine },
 	};
 
-	for (int i = 1; i < argc; i++)
+	for (int i = 1; i < argc; i++) {
+		if (!strncmp(argv[i], "plugin_", 7))
+			ask(argv[i]);
 		for (size_t g = 0; g < sizeof groups / sizeof *groups; g++)
 			if (!strcmp(argv[i], groups[g].name))
 				groups[g].run();
+	}
 	return 0;
 }

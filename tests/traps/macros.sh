@@ -168,6 +168,12 @@ trap_is miss asks_host "on which machine it is"
 unseen
 trap_is miss asks_host "and again"
 
+trap_begin asks_user
+macro 'extern "C" { fn getuid() -> u32; } unsafe { getuid() }.to_string()'
+trap_is miss asks_user "on who builds"
+unseen
+trap_is miss asks_user "and again"
+
 # As the rustix crate does, by whose name it is known.
 trap_begin bare_calls
 macro 'rustix::opens("data").to_string()'
