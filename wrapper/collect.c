@@ -270,6 +270,14 @@ int kache_collect_absent(struct kache_collector *k, const char *path)
 	return KACHE_OK;
 }
 
+int kache_collect_content(struct kache_collector *k, const char *path)
+{
+	struct kache_stat st;
+	bool file = !kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode);
+
+	return file ? kache_collect_file(k, path, false) : KACHE_OK;
+}
+
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name)
 {
 	struct kache_stat st;

@@ -49,6 +49,9 @@ int kache_collect_reals(struct kache_collector *k, const struct kache_strs *path
 			bool (*no_input)(const void *arg, const char *path), const void *arg);
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
 int kache_collect_absent(struct kache_collector *k, const char *path);
+/* A file that a program looked at counts by its content, though nobody read it: make and git decide by times whether it changed.
+ * Nothing for what is no file. */
+int kache_collect_content(struct kache_collector *k, const char *path);
 /* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name);
 /* A compiler, linker or tool of theirs, by its name: these ask the C library for each variable that they go by. */

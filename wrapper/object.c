@@ -41,15 +41,16 @@ static void note_symbol(const char *name, void *arg)
 /* Who starts a program has environ too, for the program, and std::env::vars_os. */
 static unsigned environment(const char *object, size_t len)
 {
+	static const char *const starts[] = { "environ", "7process7Command", "posix_spawn", "exec", "system", "popen", NULL };
 	static const char *const imports[] = { "environ", "3env4vars", "3env7vars_os", NULL };
 	static const char *const functions[] = { "3env4vars", "3env7vars_os", "7environ", NULL };
 	static const char *const starters[] = {	/* as the versions of the standard library have it */
 		"3std3sys7process", "3std3sys4unix7process", "3std3sys3pal4unix7process", "3std10sys_common7process", NULL
 	};
 
-	if (!kache_elf_imports(object, len, imports))
-		return 0;
-	return KACHE_HAS_VARIABLES | (kache_elf_refers(object, len, functions, imports, starters) ? KACHE_WALKS_VARIABLES : 0);
+	return (kache_elf_imports(object, len, starts) ? KACHE_STARTS_PROGRAMS : 0) |
+	       (kache_elf_imports(object, len, imports) && kache_elf_refers(object, len, functions, imports, starters) ?
+			KACHE_WALKS_VARIABLES : 0);
 }
 
 static unsigned look(const char *object, size_t len)

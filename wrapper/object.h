@@ -10,7 +10,7 @@
 
 enum {
 	KACHE_WALKS_VARIABLES = 1,	/* std::env::vars */
-	KACHE_HAS_VARIABLES = 512,	/* that, or gives them to programs that it starts (std::process::Command) */
+	KACHE_STARTS_PROGRAMS = 512,	/* std::process::Command, and what the C library has */
 	KACHE_ASKS_CLOCK = 2,		/* SystemTime::now */
 	KACHE_ASKS_STATUS = 4,		/* when a file was changed, and its mode */
 	KACHE_ASKS_ACCESS = 8,		/* when it was last read, or its status changed */

@@ -311,6 +311,8 @@ static int add_vain(struct rust_inputs *r)
 
 static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths, uint32_t kind)
 {
+	const bool programs = kind == KACHE_INPUT_PRESENT && kache_rust_macro_starts_others(r->k);
+
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
 		KACHE_AUTO_FREE char *name = NULL;
@@ -321,6 +323,8 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 		    kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&r->k->c->tokens, path);
+		if (programs && kache_collect_content(r->k, path))
+			return KACHE_E_INVALID;
 		if (!kache_input_now(r->k->c, kind, name, &h))
 			kache_collect_put(r->k, kind, name, &h);
 	}
@@ -396,10 +400,8 @@ static int from_observer(struct rust_inputs *r)
 	if (kache_collect_observed(r->k) || check_writes(r) || add_reads(r) || add_vain(r) ||
 	    kache_collect_reals(r->k, &seen->climbs, no_climb, r) || add_programs(r))
 		return KACHE_E_INVALID;
-	add_seen_paths(r, &seen->present, KACHE_INPUT_PRESENT);
-	add_seen_paths(r, &seen->links, KACHE_INPUT_LINK);
-	add_seen_paths(r, &seen->lists, KACHE_INPUT_LIST);
-	return add_environment(r);
+	return add_seen_paths(r, &seen->present, KACHE_INPUT_PRESENT) || add_seen_paths(r, &seen->links, KACHE_INPUT_LINK) ||
+	       add_seen_paths(r, &seen->lists, KACHE_INPUT_LIST) ? KACHE_E_INVALID : add_environment(r);
 }
 
 /* Names of everything below a package's source directory: a new module would show. */

@@ -30,6 +30,8 @@ bool kache_rust_in_dep_dir(const struct kache_collector *k, const char *path);
  * variable (NULL: any) without being seen. */
 bool kache_rust_loads_macro(const struct kache_collector *k);
 bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var);
+/* Whether one may have started anything but cargo. */
+bool kache_rust_macro_starts_others(const struct kache_collector *k);
 /* After all other inputs, where a macro was loaded: variables, times and places that it may have asked for, or a refusal. */
 int kache_rust_collect_macros(struct kache_collector *k);
 /* wrapper/rust-programs.c: what was started along PATH, and the environment where a program may have gone by any of it. */

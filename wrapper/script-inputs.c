@@ -227,14 +227,6 @@ static int add_absent(struct run *r)
 	return KACHE_OK;
 }
 
-/* A file that was looked at counts by its content, though nobody read it: make and git decide by times whether it changed. */
-static bool counts_by_content(const char *path)
-{
-	struct kache_stat st;
-
-	return !kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode);
-}
-
 static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind)
 {
 	for (size_t i = 0; i < paths->n; i++) {
@@ -244,8 +236,8 @@ static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind
 		if (own(r, path) || kernel_noise(path) || kache_strs_find(&r->seen->reads, path))
 			continue;
 		name = kache_tokens_path(&r->c->tokens, path);
-		if (kind == KACHE_INPUT_PRESENT && counts_by_content(path) ? kache_collect_file(r->k, path, false)
-									   : kache_collect_seen(r->k, path, kind, name))
+		if ((kind == KACHE_INPUT_PRESENT && kache_collect_content(r->k, path)) ||
+		    kache_collect_seen(r->k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -272,7 +264,7 @@ static int add_variable(struct run *r, const char *name)
 /* What it starts may be a shell. */
 static bool may_walk(const struct run *r)
 {
-	return r->seen->environment || r->traits & KACHE_HAS_VARIABLES;
+	return r->seen->environment || r->traits & (KACHE_WALKS_VARIABLES | KACHE_STARTS_PROGRAMS);
 }
 
 static int add_environment(struct run *r)

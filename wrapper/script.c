@@ -18,7 +18,7 @@
 #endif
 
 /* Raised whenever the meaning of keys or entries of runs changes. */
-#define SCRIPT_RECIPE "4"
+#define SCRIPT_RECIPE "5"
 
 /* ---- compiling a script ---- */
 

@@ -69,6 +69,20 @@ trap_is any tells_place "first"
 mv "$W" "$T/there"; W=$T/there; unseen
 trap_is any tells_place "a compiler that a macro starts, in another directory"
 
+# What git looks at counts by its content: by times it knows whether that has changed.
+trap_begin asks_git
+if command -v git > /dev/null; then
+	macro 'String::from_utf8(std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output().unwrap().stdout).unwrap()'
+	trap_env="CARGO_NET_OFFLINE=true"
+	echo one > "$W/notes"
+	(cd "$W" && cargo generate-lockfile --offline && git init -q . && git config user.email t@example.com && git config user.name t &&
+		git add . && git commit -qm 1 && sleep 1.1 && git reset -q) > "$T/git" 2>&1
+	trap_is any asks_git "first"
+	trap_is any asks_git "a macro that asks git, again"
+	echo two > "$W/notes"; unseen
+	trap_is any asks_git "a file that git knows was changed"
+fi
+
 # Who starts programs has what it takes to walk over all variables, and some do.
 command='std::process::Command::new("true").status().unwrap();'
 trap_begin command

@@ -100,6 +100,15 @@ script_is miss "one that walks over all variables"
 trap_env=TRAP_A=1
 script_is hit "and back"
 
+script tool <<'BODY'
+    tell(&Command::new("./tool").output().map_or("none".into(), |o| String::from_utf8(o.stdout).unwrap().replace('\n', "")));
+BODY
+printf '#!/bin/sh\necho one\n' > "$W/tool"
+script_is miss "first"
+script_is hit "a program that may not be run"
+chmod +x "$W/tool"
+script_is miss "and then may"
+
 script shell <<'BODY'
     tell(&said(Command::new("sh").args(["-c", "echo $TRAP_S $CI; cat v"])));
 BODY
