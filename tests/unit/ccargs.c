@@ -140,6 +140,9 @@ static void test_refused(void)
 	is_refused("-c a.c -fmade-up-flag", "unknown-flag", "-fmade-up-flag");
 	is_refused("-c a.c --made-up=x", "unknown-flag", "--made-up");
 	is_refused("-c a.c -o", "unknown-flag", "-o");
+	/* Of clang, and no "-o" with a name. */
+	is_refused("-c a.c -o a.o -objcmt-migrate-all", "unknown-flag", "-objcmt-migrate-all");
+	is_refused("-c a.c -o a.o -object-file-name=x", "unknown-flag", "-object-file-name=x");
 	is_refused("-c a.c -save-temps=obj", "save-temps", NULL);
 	is_refused("-c a.c -fdump-passes", "dump", NULL);
 	is_refused("-c a.c -dM", "dump", NULL);
