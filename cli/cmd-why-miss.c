@@ -99,7 +99,7 @@ static const char *advice(const char *reason)
 		{ "time-of-day", "A build script, a program that it ran, or a procedural macro asked what time it is." },
 		{ "unobserved-calls", "A build script or a macro calls the kernel without the C library (the rustix crate); or the script was stripped, so that nobody can tell." },
 		{ "time-of-access", "A procedural macro or a build script asks when files were last read, which each build changes." },
-		{ "host-name", "A procedural macro asked for the name of this machine, of its kernel or of the user." },
+		{ "host-name", "A procedural macro, or a program that was started, asked for the name of this machine, of its kernel or of the user." },
 		{ "time-macro", "__DATE__, __TIME__ or __TIMESTAMP__ is used; with SOURCE_DATE_EPOCH, where the compiler knows it, that can be cached." },
 		{ "time-pragma", "#pragma GCC dependency compares the times of files, which are no part of a key." },
 		{ "special-file", "A pipe, a device or a file of the kernel was read, which may say something else the next time." },

@@ -264,7 +264,8 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 		/* A link that is a base directory's name is not the directory that the token leads to. */
 		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
 										: kache_tokens_path(&k->c->tokens, path);
-		if (kache_collect_seen(k, path, kind, name))
+		if ((k->strange && kind == KACHE_INPUT_PRESENT && kache_collect_content(k, path)) ||
+		    kache_collect_seen(k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* Raised whenever the meaning of keys, manifests or entries of C compiles changes. */
-#define KEY_RECIPE "c5"
+#define KEY_RECIPE "c6"
 
 /* Compilers within compilers: scripts that find a link to kache again, which finds the script. */
 #define LEVEL "KACHE_LEVEL"

@@ -310,11 +310,28 @@ bool kache_collect_script(const struct kache_collector *k, const char *path)
 	return real && !kache_strs_find(&k->run->seen.programs, real);
 }
 
+/* A program that does nothing but tell which machine this is, or who the user is. */
+static const char *who_tells(const struct kache_strs *programs)
+{
+	static const char *const names[] = { "hostname", "hostnamectl", "logname", "whoami" };
+
+	for (size_t i = 0; i < programs->n; i++)
+		for (size_t j = 0; j < sizeof names / sizeof *names; j++)
+			if (!strcmp(kache_path_base(programs->v[i]), names[j]))
+				return programs->v[i];
+	return NULL;
+}
+
 int kache_collect_environment(struct kache_collector *k, bool tokens)
 {
+	const char *teller = k->c->lang->local ? NULL : who_tells(&k->run->seen.programs);
+
 	/* Noise to compilers, but a shell may decide by them. */
 	static const char *const shell[] = { "CI", "LANG", "LC_ALL", "PATH", "TZ" };
 
+	if (teller)
+		return kache_collect_refuse(k, "host-name", teller);
+	k->strange = true;
 	for (size_t i = 0; i < sizeof shell / sizeof *shell; i++)
 		if (kache_collect_now(k, tokens ? KACHE_INPUT_ENV_TOKEN : KACHE_INPUT_ENV, shell[i]))
 			return KACHE_E_INVALID;

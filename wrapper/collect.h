@@ -13,6 +13,7 @@ struct kache_collector {
 	size_t cap;
 	const char *reason;
 	char *detail;
+	bool strange;		/* kache_collect_environment() was called: something was started that may go by anything */
 	const struct kache_strs *dep_dirs;	/* of Rust: see kache_rust_in_dep_dir() */
 	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */
 };
@@ -58,7 +59,8 @@ int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kin
 bool kache_collect_tool(const char *program);
 /* Whether a program was started from that path and is none: a script, whose interpreter has another name. */
 bool kache_collect_script(const struct kache_collector *k, const char *path);
-/* All variables, for the sake of a program that may go by any without asking for it: a shell that runs a script above all.
+/* All variables, for the sake of a program that may go by any without asking for it: a shell that runs a script above all. What
+ * was told of this machine is refused, where results are good for others.
  * tokens: directories in values count by what they are called in keys. */
 int kache_collect_environment(struct kache_collector *k, bool tokens);
 /* Whether the observer saw all of the run, and that all of it was on this machine. */

@@ -311,7 +311,7 @@ static int add_vain(struct rust_inputs *r)
 
 static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths, uint32_t kind)
 {
-	const bool programs = kind == KACHE_INPUT_PRESENT && kache_rust_macro_starts_others(r->k);
+	const bool programs = kind == KACHE_INPUT_PRESENT && (r->k->strange || kache_rust_macro_starts_others(r->k));
 
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];

@@ -37,6 +37,30 @@ static bool asks(const struct kache_collector *k, const char *program)
 	return kache_collect_tool(program) || !strcmp(program, k->c->compiler.program) || (self && !strcmp(self, program));
 }
 
+/* These ask what time it is for themselves; what a shell makes of it goes through the calendar (printf %(…)T). */
+static bool harmless_clock(const char *program)
+{
+	static const char *const names[] = { "sh", "dash", "bash", "busybox", "git" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(kache_path_base(program), names[i]))
+			return true;
+	return is_cargo(program);
+}
+
+/* What time it is, asked by a program that a macro started, or by way of the calendar by any that is strange ("date"). */
+static int check_clocks(struct kache_collector *k, bool strange)
+{
+	const struct kache_strs *clocks = &k->run->seen.clocks;
+
+	if (strange && k->run->seen.calendar)
+		return kache_collect_refuse(k, "time-of-day", NULL);
+	for (size_t i = 0; i < clocks->n && kache_rust_macro_starts_others(k); i++)
+		if (!asks(k, clocks->v[i]) && !harmless_clock(clocks->v[i]))
+			return kache_collect_refuse(k, "time-of-day", clocks->v[i]);
+	return KACHE_OK;
+}
+
 int kache_rust_collect_programs(struct kache_collector *k)
 {
 	const struct kache_observed *seen = &k->run->seen;
@@ -48,6 +72,8 @@ int kache_rust_collect_programs(struct kache_collector *k)
 	}
 	for (size_t i = 0; i < seen->execs.n; i++)
 		any |= kache_collect_script(k, seen->execs.v[i]);
+	if (check_clocks(k, any))
+		return KACHE_E_INVALID;
 	for (size_t i = 0; i < seen->searched.n; i++)
 		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
 			return KACHE_E_INVALID;

@@ -36,6 +36,18 @@ scripts() {
 	cc_is any "which is there" -c x.c
 	rm flag
 	cc_is failed "and gone" -c x.c
+	if command -v git > /dev/null; then
+		# By times git knows whether a file has changed.
+		printf '#!/bin/sh\nexec %s -DV=\\"$(git describe --always --dirty)\\" "$@"\n' "$(command -v $cc)" > bin/gcc
+		printf 'const char *f(void) { return V; }\n' > x.c
+		echo one > notes
+		(git init -q . && git config user.email t@example.com && git config user.name t && git add notes && git commit -qm 1 &&
+			sleep 1.1 && git reset -q) > "$T/git" 2>&1
+		cc_twice "a script that asks git" -c x.c
+		echo two > notes
+		cc_is miss "a file that git knows was changed" -c x.c
+		printf 'int f(void) { return V; }\n' > x.c
+	fi
 	printf '#!/bin/sh\nexec %s -DV=$(date +%%s) "$@"\n' "$(command -v $cc)" > bin/gcc
 	"$KACHE" ./bin/gcc -c x.c
 	like "$(events | tail -n 1)" '^uncached .* time-macro' "$cc scripts: one that asks what time it is is not cached"

@@ -69,6 +69,18 @@ trap_is any tells_place "first"
 mv "$W" "$T/there"; W=$T/there; unseen
 trap_is any tells_place "a compiler that a macro starts, in another directory"
 
+trap_begin asks_date
+macro 'String::from_utf8(std::process::Command::new("date").args(["+%s%N"]).output().unwrap().stdout).unwrap().len().to_string()'
+trap_is miss asks_date "first"
+unseen
+trap_is miss asks_date "a program that tells what time it is"
+
+trap_begin asks_whoami
+macro 'std::process::Command::new("whoami").output().unwrap().stdout.len().to_string()'
+trap_is miss asks_whoami "first"
+unseen
+trap_is miss asks_whoami "a program that tells who the user is"
+
 # What git looks at counts by its content: by times it knows whether that has changed.
 trap_begin asks_git
 if command -v git > /dev/null; then
