@@ -102,6 +102,7 @@ static const char *advice(const char *reason)
 		{ "host-name", "A procedural macro, or a program that was started, asked for the name of this machine, of its kernel or of the user." },
 		{ "time-macro", "__DATE__, __TIME__ or __TIMESTAMP__ is used; with SOURCE_DATE_EPOCH, where the compiler knows it, that can be cached." },
 		{ "time-pragma", "#pragma GCC dependency compares the times of files, which are no part of a key." },
+		{ "too-many-inputs", "A build script declares, or a program that was started looked at, more than a look-up could compare each time." },
 		{ "special-file", "A pipe, a device or a file of the kernel was read, which may say something else the next time." },
 		{ "undeclared-inputs", "The script prints no rerun-if-changed or rerun-if-env-changed." },
 		{ NULL, NULL }

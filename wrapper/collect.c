@@ -273,9 +273,11 @@ int kache_collect_absent(struct kache_collector *k, const char *path)
 int kache_collect_content(struct kache_collector *k, const char *path)
 {
 	struct kache_stat st;
-	bool file = !kache_collect_kernel_file(path) && !kache_stat(path, true, &st) && S_ISREG(st.mode);
 
-	return file ? kache_collect_file(k, path, false) : KACHE_OK;
+	if (kache_collect_kernel_file(path) || kache_stat(path, true, &st) || !S_ISREG(st.mode))
+		return KACHE_OK;
+	k->looked_at += st.size;
+	return k->looked_at >> 30 ? kache_collect_refuse(k, "too-many-inputs", path) : kache_collect_file(k, path, false);
 }
 
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name)

@@ -13,6 +13,7 @@ struct kache_collector {
 	size_t cap;
 	const char *reason;
 	char *detail;
+	uint64_t looked_at;	/* bytes, see kache_collect_content() */
 	bool strange;		/* kache_collect_environment() was called: something was started that may go by anything */
 	const struct kache_strs *dep_dirs;	/* of Rust: see kache_rust_in_dep_dir() */
 	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */
@@ -51,7 +52,7 @@ int kache_collect_reals(struct kache_collector *k, const struct kache_strs *path
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
 int kache_collect_absent(struct kache_collector *k, const char *path);
 /* A file that a program looked at counts by its content, though nobody read it: make and git decide by times whether it changed.
- * Nothing for what is no file. */
+ * Nothing for what is no file. Refused beyond a gigabyte of all: git looks at a whole repository. */
 int kache_collect_content(struct kache_collector *k, const char *path);
 /* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name);

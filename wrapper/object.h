@@ -10,15 +10,15 @@
 
 enum {
 	KACHE_WALKS_VARIABLES = 1,	/* std::env::vars */
-	KACHE_STARTS_PROGRAMS = 512,	/* std::process::Command, and what the C library has */
 	KACHE_ASKS_CLOCK = 2,		/* SystemTime::now */
 	KACHE_ASKS_STATUS = 4,		/* when a file was changed, and its mode */
 	KACHE_ASKS_ACCESS = 8,		/* when it was last read, or its status changed */
 	KACHE_ASKS_ARGUMENTS = 16,	/* of the process; a macro's name the directories of a compile */
 	KACHE_ASKS_SOURCE = 32,		/* where a source lies */
 	KACHE_CALLS_KERNEL = 64,	/* without the C library, as the rustix crate does */
-	KACHE_ASKS_BIRTH = 256,		/* when a file was made */
 	KACHE_STRIPPED = 128,		/* and says little: the clock and the status by a text of the standard library's */
+	KACHE_ASKS_BIRTH = 256,		/* when a file was made */
+	KACHE_STARTS_PROGRAMS = 512,	/* std::process::Command, and what the C library has */
 };
 
 /* Which of these it may do. What can't be read may do everything. */

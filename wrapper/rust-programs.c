@@ -52,10 +52,11 @@ static bool harmless_clock(const char *program)
 static int check_clocks(struct kache_collector *k, bool strange)
 {
 	const struct kache_strs *clocks = &k->run->seen.clocks;
+	const bool by_macro = kache_rust_macro_starts_others(k);
 
 	if (strange && k->run->seen.calendar)
 		return kache_collect_refuse(k, "time-of-day", NULL);
-	for (size_t i = 0; i < clocks->n && kache_rust_macro_starts_others(k); i++)
+	for (size_t i = 0; i < clocks->n && by_macro; i++)
 		if (!asks(k, clocks->v[i]) && !harmless_clock(clocks->v[i]))
 			return kache_collect_refuse(k, "time-of-day", clocks->v[i]);
 	return KACHE_OK;
