@@ -264,8 +264,7 @@ static int add_seen(struct kache_collector *k, const struct kache_strs *paths, u
 		/* A link that is a base directory's name is not the directory that the token leads to. */
 		name = kind == KACHE_INPUT_LINK && kache_cc_is_base(k->c, path) ? kache_strdup(path)
 										: kache_tokens_path(&k->c->tokens, path);
-		if ((k->strange && kind == KACHE_INPUT_PRESENT && kache_collect_content(k, path)) ||
-		    kache_collect_seen(k, path, kind, name))
+		if (kache_collect_seen(k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -305,14 +304,6 @@ static void files_of_compiler(const struct kache_collector *k, struct kache_strs
 	}
 }
 
-/* A script that is no part of the compiler: own. */
-static bool is_script(const struct kache_collector *k, const char *path, const struct kache_strs *own)
-{
-	KACHE_AUTO_FREE char *real = kache_path_real(path);
-
-	return real && !kache_strs_has(own, real) && kache_collect_script(k, path);
-}
-
 /* A program that is no part of the compiler as it was probed may go by any variable. kache itself makes way for the next of its
  * name, see cc.c. */
 static int add_programs(struct kache_collector *k)
@@ -329,7 +320,7 @@ static int add_programs(struct kache_collector *k)
 		if (!kache_strs_has(&own, seen->programs.v[i]) && (!self || strcmp(self, seen->programs.v[i])))
 			kache_strs_add(&strange, seen->programs.v[i]);
 	for (size_t i = 0; i < seen->execs.n; i++)
-		if (is_script(k, seen->execs.v[i], &own))
+		if (kache_collect_script(k, seen->execs.v[i], &own))
 			kache_strs_add(&strange, seen->execs.v[i]);
 	if (strange.n && kache_collect_environment(k, false))
 		return KACHE_E_INVALID;

@@ -270,11 +270,12 @@ int kache_collect_absent(struct kache_collector *k, const char *path)
 	return KACHE_OK;
 }
 
-int kache_collect_content(struct kache_collector *k, const char *path)
+int kache_collect_content(struct kache_collector *k, const char *path, uint32_t kind)
 {
 	struct kache_stat st;
 
-	if (kache_collect_kernel_file(path) || kache_stat(path, true, &st) || !S_ISREG(st.mode))
+	if (!k->by_content || kind != KACHE_INPUT_PRESENT || kache_collect_kernel_file(path) || kache_stat(path, true, &st) ||
+	    !S_ISREG(st.mode))
 		return KACHE_OK;
 	k->looked_at += st.size;
 	return k->looked_at >> 30 ? kache_collect_refuse(k, "too-many-inputs", path) : kache_collect_file(k, path, false);
@@ -287,7 +288,7 @@ int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kin
 	/* A listing or a link as it was before can't be told any more. */
 	if (kind != KACHE_INPUT_PRESENT && (kache_stat(path, false, &st) || st.ctime >= k->c->started_coarse))
 		return kache_collect_refuse(k, "input-changed", path);
-	return kache_collect_now(k, kind, name);
+	return kache_collect_content(k, path, kind) ? KACHE_E_INVALID : kache_collect_now(k, kind, name);
 }
 
 bool kache_collect_tool(const char *program)
@@ -305,11 +306,11 @@ bool kache_collect_tool(const char *program)
 	return false;
 }
 
-bool kache_collect_script(const struct kache_collector *k, const char *path)
+bool kache_collect_script(const struct kache_collector *k, const char *path, const struct kache_strs *but)
 {
 	KACHE_AUTO_FREE char *real = kache_path_real(path);
 
-	return real && !kache_strs_find(&k->run->seen.programs, real);
+	return real && !(but && kache_strs_has(but, real)) && !kache_strs_find(&k->run->seen.programs, real);
 }
 
 /* A program that does nothing but tell which machine this is, or who the user is. */
@@ -333,7 +334,7 @@ int kache_collect_environment(struct kache_collector *k, bool tokens)
 
 	if (teller)
 		return kache_collect_refuse(k, "host-name", teller);
-	k->strange = true;
+	k->by_content = true;
 	for (size_t i = 0; i < sizeof shell / sizeof *shell; i++)
 		if (kache_collect_now(k, tokens ? KACHE_INPUT_ENV_TOKEN : KACHE_INPUT_ENV, shell[i]))
 			return KACHE_E_INVALID;

@@ -14,7 +14,7 @@ struct kache_collector {
 	const char *reason;
 	char *detail;
 	uint64_t looked_at;	/* bytes, see kache_collect_content() */
-	bool strange;		/* kache_collect_environment() was called: something was started that may go by anything */
+	bool by_content;	/* a program may have run that knows by times whether a file changed, as make and git do */
 	const struct kache_strs *dep_dirs;	/* of Rust: see kache_rust_in_dep_dir() */
 	char *there, *missing;	/* kache_collect_absent(): a directory that was there, and one that was put as missing */
 };
@@ -51,17 +51,18 @@ int kache_collect_reals(struct kache_collector *k, const struct kache_strs *path
 			bool (*no_input)(const void *arg, const char *path), const void *arg);
 /* A place where nothing was, or the topmost directory that was missing on the way there. */
 int kache_collect_absent(struct kache_collector *k, const char *path);
-/* A file that a program looked at counts by its content, though nobody read it: make and git decide by times whether it changed.
- * Nothing for what is no file. Refused beyond a gigabyte of all: git looks at a whole repository. */
-int kache_collect_content(struct kache_collector *k, const char *path);
+/* A file that was looked at, where such things count by content (by_content), though nobody read it. Nothing elsewhere, and for
+ * what is no file. Refused beyond a gigabyte of all: git looks at a whole repository. */
+int kache_collect_content(struct kache_collector *k, const char *path, uint32_t kind);
 /* What was looked at (PRESENT), listed (LIST), or asked for its target (LINK). name: as manifests have it. */
 int kache_collect_seen(struct kache_collector *k, const char *path, uint32_t kind, const char *name);
 /* A compiler, linker or tool of theirs, by its name: these ask the C library for each variable that they go by. */
 bool kache_collect_tool(const char *program);
-/* Whether a program was started from that path and is none: a script, whose interpreter has another name. */
-bool kache_collect_script(const struct kache_collector *k, const char *path);
+/* Whether a program was started from that path and is none: a script, whose interpreter has another name. but: those that are not
+ * meant, by names without links; may be NULL. */
+bool kache_collect_script(const struct kache_collector *k, const char *path, const struct kache_strs *but);
 /* All variables, for the sake of a program that may go by any without asking for it: a shell that runs a script above all. What
- * was told of this machine is refused, where results are good for others.
+ * was told of this machine is refused, where results are good for others. Sets by_content.
  * tokens: directories in values count by what they are called in keys. */
 int kache_collect_environment(struct kache_collector *k, bool tokens);
 /* Whether the observer saw all of the run, and that all of it was on this machine. */

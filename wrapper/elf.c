@@ -46,6 +46,12 @@ static bool section_at(const unsigned char *image, size_t len, const struct head
 	return s->type == TYPE_NOBITS || (s->offset <= len && s->size <= len - s->offset);
 }
 
+/* A table of names, which ends with the end of one. */
+static bool strings_at(const unsigned char *image, size_t len, const struct header *h, size_t index, struct section *s)
+{
+	return section_at(image, len, h, index, s) && s->type != TYPE_NOBITS && s->size && !image[s->offset + s->size - 1];
+}
+
 static bool named(const char *name, const char *const *words)
 {
 	for (; *words; words++)
@@ -66,8 +72,7 @@ static bool find_table(const unsigned char *image, size_t len, uint32_t type, st
 		if (!section_at(image, len, &h, i, table))
 			return false;
 		if (table->type == type)
-			return section_at(image, len, &h, table->link, linked) && linked->type != TYPE_NOBITS && linked->size &&
-			       !image[linked->offset + linked->size - 1];
+			return strings_at(image, len, &h, table->link, linked);
 	}
 	return false;
 }
@@ -148,7 +153,7 @@ static void add_functions(struct reach *r, const struct section *syms, const str
 		if (is)
 			add_to(r, s.value);
 		/* A generic function of somebody's may have the name of a type of these in its own. */
-		if (!is && (!name || !s.shndx || strncmp(name, "_RI", 3) == 0 || !named(name, but)))
+		if (!is && (!name || !s.shndx || !strncmp(name, "_RI", 3) || !named(name, but)))
 			continue;
 		if (r->n_but < sizeof r->but / sizeof *r->but)
 			r->but[r->n_but++] = (struct range){ s.value, s.value + s.size };
@@ -160,8 +165,7 @@ static bool in_offset_table(const struct reach *r, uint64_t address)
 {
 	struct section names, s;
 
-	if (!section_at(r->image, r->len, &r->h, r->h.shstrndx, &names) || names.type == TYPE_NOBITS || !names.size ||
-	    r->image[names.offset + names.size - 1])
+	if (!strings_at(r->image, r->len, &r->h, r->h.shstrndx, &names))
 		return false;
 	for (size_t i = 0; i < r->h.shnum && section_at(r->image, r->len, &r->h, i, &s); i++)
 		if (s.addr && address >= s.addr && address - s.addr < s.size && s.name < names.size)
@@ -173,8 +177,7 @@ static void add_slots(struct reach *r, const struct section *rela, const char *c
 {
 	struct section syms, strs;
 	bool any = section_at(r->image, r->len, &r->h, rela->link, &syms) && syms.type == TYPE_DYNSYM &&
-		   section_at(r->image, r->len, &r->h, syms.link, &strs) && strs.type != TYPE_NOBITS && strs.size &&
-		   !r->image[strs.offset + strs.size - 1];
+		   strings_at(r->image, r->len, &r->h, syms.link, &strs);
 
 	for (uint64_t i = 0; i < rela->size / sizeof(struct relocation) && !r->lost; i++) {
 		struct relocation rel;

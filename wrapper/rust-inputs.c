@@ -311,8 +311,6 @@ static int add_vain(struct rust_inputs *r)
 
 static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths, uint32_t kind)
 {
-	const bool programs = kind == KACHE_INPUT_PRESENT && (r->k->strange || kache_rust_macro_starts_others(r->k));
-
 	for (size_t i = 0; i < paths->n; i++) {
 		const char *path = paths->v[i];
 		KACHE_AUTO_FREE char *name = NULL;
@@ -323,7 +321,7 @@ static int add_seen_paths(struct rust_inputs *r, const struct kache_strs *paths,
 		    kache_strs_find(&r->k->run->seen.reads, path))
 			continue;
 		name = kache_tokens_path(&r->k->c->tokens, path);
-		if (programs && kache_collect_content(r->k, path))
+		if (kache_collect_content(r->k, path, kind))
 			return KACHE_E_INVALID;
 		if (!kache_input_now(r->k->c, kind, name, &h))
 			kache_collect_put(r->k, kind, name, &h);

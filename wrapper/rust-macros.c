@@ -70,9 +70,9 @@ bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var)
 	return false;
 }
 
-bool kache_rust_macro_starts_others(const struct kache_collector *k)
+bool kache_rust_macro_may_start(const struct kache_collector *k)
 {
-	return kache_rust_starts_others(k) && macro_that(k, KACHE_STARTS_PROGRAMS, NULL);
+	return macro_that(k, KACHE_STARTS_PROGRAMS, NULL) != NULL;
 }
 
 /* ---- variables ---- */
@@ -126,9 +126,7 @@ static int add_places(struct kache_collector *k)
 {
 	const char *source = k->c->args.source;
 
-	/* What a macro starts may tell it. Cargo names what its own variables name. */
-	if (first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL) ||
-	    kache_rust_macro_starts_others(k))
+	if (first_macro(k, &k->run->seen.placed) || macro_that(k, KACHE_ASKS_ARGUMENTS, NULL))
 		return kache_collect_places(k, NULL);
 	/* Cargo names sources outside the workspace by their whole names. */
 	if (source[0] == '/' && macro_that(k, KACHE_ASKS_SOURCE | KACHE_STRIPPED, NULL))

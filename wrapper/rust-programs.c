@@ -1,4 +1,4 @@
-/* The programs that a Rust compile started, and what of the environment they may have gone by. */
+/* The programs that a Rust compile started: what of the environment they may have gone by, and what they may have told a macro. */
 #include "config.h"
 #include "wrapper/rustc.h"
 
@@ -16,7 +16,8 @@ static bool is_cargo(const char *program)
 	return !strcmp(base, "cargo") || !strcmp(base, "rustup");
 }
 
-bool kache_rust_starts_others(const struct kache_collector *k)
+/* Whether anything but cargo was. */
+static bool starts_others(const struct kache_collector *k)
 {
 	const struct kache_strs *execs = &k->run->seen.execs;
 
@@ -29,11 +30,9 @@ bool kache_rust_starts_others(const struct kache_collector *k)
 	return false;
 }
 
-/* In a link, kache itself makes way for the next of its name, see cc.c. */
-static bool asks(const struct kache_collector *k, const char *program)
+/* In a link, kache itself (self) makes way for the next of its name, see cc.c. */
+static bool asks(const struct kache_collector *k, const char *self, const char *program)
 {
-	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
-
 	return kache_collect_tool(program) || !strcmp(program, k->c->compiler.program) || (self && !strcmp(self, program));
 }
 
@@ -48,37 +47,40 @@ static bool harmless_clock(const char *program)
 	return is_cargo(program);
 }
 
-/* What time it is, asked by a program that a macro started, or by way of the calendar by any that is strange ("date"). */
-static int check_clocks(struct kache_collector *k, bool strange)
+/* What a macro may have been told by a program that it started: where it is, and what time it is. Cargo names what its own
+ * variables name. */
+static int add_told(struct kache_collector *k, const char *self)
 {
 	const struct kache_strs *clocks = &k->run->seen.clocks;
-	const bool by_macro = kache_rust_macro_starts_others(k);
 
-	if (strange && k->run->seen.calendar)
-		return kache_collect_refuse(k, "time-of-day", NULL);
-	for (size_t i = 0; i < clocks->n && by_macro; i++)
-		if (!asks(k, clocks->v[i]) && !harmless_clock(clocks->v[i]))
+	for (size_t i = 0; i < clocks->n; i++)
+		if (!asks(k, self, clocks->v[i]) && !harmless_clock(clocks->v[i]))
 			return kache_collect_refuse(k, "time-of-day", clocks->v[i]);
-	return KACHE_OK;
+	k->by_content = true;
+	return kache_collect_places(k, NULL);
 }
 
 int kache_rust_collect_programs(struct kache_collector *k)
 {
+	KACHE_AUTO_FREE char *self = kache_path_real("/proc/self/exe");
 	const struct kache_observed *seen = &k->run->seen;
-	bool any = false, cargo = false;
+	bool strange = false, cargo = false;
 
-	for (size_t i = 0; i < seen->programs.n; i++) {
-		cargo |= is_cargo(seen->programs.v[i]);
-		any |= !is_cargo(seen->programs.v[i]) && !asks(k, seen->programs.v[i]);
-	}
+	for (size_t i = 0; i < seen->programs.n; i++)
+		if (is_cargo(seen->programs.v[i]))
+			cargo = true;
+		else
+			strange |= !asks(k, self, seen->programs.v[i]);
 	for (size_t i = 0; i < seen->execs.n; i++)
-		any |= kache_collect_script(k, seen->execs.v[i]);
-	if (check_clocks(k, any))
+		strange |= kache_collect_script(k, seen->execs.v[i], NULL);
+	if (strange && seen->calendar)		/* "date" */
+		return kache_collect_refuse(k, "time-of-day", NULL);
+	if (starts_others(k) && kache_rust_macro_may_start(k) && add_told(k, self))
 		return KACHE_E_INVALID;
 	for (size_t i = 0; i < seen->searched.n; i++)
 		if (kache_collect_now(k, KACHE_INPUT_PROGRAM, seen->searched.v[i]))
 			return KACHE_E_INVALID;
-	if (any)
+	if (strange)
 		return kache_collect_environment(k, false);
 	return cargo ? kache_collect_now(k, KACHE_INPUT_ENVIRON, "CARGO RUST __CARGO HOME") : KACHE_OK;
 }

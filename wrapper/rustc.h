@@ -30,13 +30,12 @@ bool kache_rust_in_dep_dir(const struct kache_collector *k, const char *path);
  * variable (NULL: any) without being seen. */
 bool kache_rust_loads_macro(const struct kache_collector *k);
 bool kache_rust_macro_may_read(const struct kache_collector *k, const char *var);
-/* Whether one may have started anything but cargo. */
-bool kache_rust_macro_starts_others(const struct kache_collector *k);
+/* Whether one that was loaded has what it takes to start programs. */
+bool kache_rust_macro_may_start(const struct kache_collector *k);
 /* After all other inputs, where a macro was loaded: variables, times and places that it may have asked for, or a refusal. */
 int kache_rust_collect_macros(struct kache_collector *k);
-/* wrapper/rust-programs.c: what was started along PATH, and the environment where a program may have gone by any of it. */
+/* wrapper/rust-programs.c: what was started along PATH, and what programs may have gone by, or told a macro, that is no file. To
+ * be called before what was looked at is collected. */
 int kache_rust_collect_programs(struct kache_collector *k);
-/* Whether anything but cargo was started. */
-bool kache_rust_starts_others(const struct kache_collector *k);
 
 #endif

@@ -236,8 +236,7 @@ static int add_seen(struct run *r, const struct kache_strs *paths, uint32_t kind
 		if (own(r, path) || kernel_noise(path) || kache_strs_find(&r->seen->reads, path))
 			continue;
 		name = kache_tokens_path(&r->c->tokens, path);
-		if ((kind == KACHE_INPUT_PRESENT && kache_collect_content(r->k, path)) ||
-		    kache_collect_seen(r->k, path, kind, name))
+		if (kache_collect_seen(r->k, path, kind, name))
 			return KACHE_E_INVALID;
 	}
 	return KACHE_OK;
@@ -376,6 +375,7 @@ int kache_script_collect(struct kache_collector *k)
 
 	if (!k->run->observed)
 		return kache_collect_refuse(k, "unobserved", NULL);
+	k->by_content = true;
 	r.traits = kache_object_traits(k->c->store, k->c->compiler.program);
 	if (check_run(&r) || check_writes(&r) || add_outputs(&r, k->c->script.out_dir, "", 0))
 		return KACHE_E_INVALID;

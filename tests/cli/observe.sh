@@ -126,7 +126,7 @@ for how in getcwd getwd name real kernel number; do
 	has "H$PWD/calls" "who asks where it is: $how"
 done
 for how in stat open; do
-	observe ./calls library_$how
+	observe ./calls plugin_$how
 	has "K$PWD/./plugin.so" "a library that looks at files: $how"
 	hasnt "H$PWD/./plugin.so" "and does not ask where it is"
 done
@@ -138,7 +138,7 @@ for how in gethostname uname getuid geteuid getlogin getlogin_r getpwuid getpwui
 	observe ./calls plugin_$how
 	has "M$PWD/./plugin.so" "a library that asks which machine this is, or who the user is: $how"
 done
-observe ./calls library_here
+observe ./calls plugin_here
 has "H$PWD/./plugin.so" "a library that asks where it is"
 hasnt "H$PWD/calls" "which its program does not"
 hasnt "K$PWD/./plugin.so" "nor looks at files"

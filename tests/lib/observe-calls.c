@@ -320,25 +320,10 @@ static void ask(const char *name)
 		function();
 }
 
-static void library_stat(void)
-{
-	ask("plugin_stat");
-}
-
-static void library_open(void)
-{
-	ask("plugin_open");
-}
-
 static void library_asks(void)
 {
 	getenv("PROGRAM_ASKS");
 	ask("plugin_asks");
-}
-
-static void library_here(void)
-{
-	ask("plugin_here");
 }
 
 static void others(void)
@@ -367,7 +352,7 @@ int main(int argc, char **argv)
 		{ "clock_number", clock_number },
 		{ "here_getcwd", here_getcwd }, { "here_getwd", here_getwd }, { "here_name", here_name }, { "here_real", here_real },
 		{ "here_kernel", here_kernel }, { "here_number", here_number },
-		{ "library_stat", library_stat }, { "library_open", library_open }, { "library_here", library_here }, { "library_asks", library_asks },
+		{ "library_asks", library_asks },
 	};
 
 	for (int i = 1; i < argc; i++) {

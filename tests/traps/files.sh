@@ -27,7 +27,7 @@ trap_is miss included "first"
 trap_is hit included "again"
 touch -r "$W/src/inc.txt" "$T/stamp"; printf two > "$W/src/inc.txt"; touch -r "$T/stamp" "$W/src/inc.txt"
 trap_is any included "same size, time put back: as cargo sees it"
-rm -rf "$T"/*.kept; trap_is any included "the same in an empty directory"
+unseen; trap_is any included "the same in an empty directory"
 printf 12 > "$W/src/inc.bin"
 trap_is miss included "another file of it"
 printf 1 > "$W/src/inc.bin"
@@ -76,7 +76,7 @@ ln -s a/deep "$W/sub"
 trap_is any climbs "through a link and up again"
 trap_is any climbs "again"
 ln -sfn b/deep "$W/sub"
-rm -rf "$T"/*.kept	# cargo looks for another file than rustc reads
+unseen	# cargo looks for another file than rustc reads
 trap_is any climbs "the link leads elsewhere"
 
 trap_begin shadow
@@ -85,7 +85,7 @@ echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
 trap_is miss shadow "first"
 mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
 trap_is any shadow "a second file for a module, as cargo sees it"
-rm -rf "$T"/*.kept; trap_is miss shadow "is an error, not a hit"
+unseen; trap_is miss shadow "is an error, not a hit"
 rm "$W/src/foo.rs"
 trap_is miss shadow "and takes its place"
 
@@ -98,7 +98,7 @@ for name in ccache rustcproject cc12ab34 registry; do
 	echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
 	trap_is miss $name "first"
 	mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
-	rm -rf "$T"/*.kept; trap_is miss $name "a second file for a module is an error, not a hit"
+	unseen; trap_is miss $name "a second file for a module is an error, not a hit"
 done
 
 # And one that lies in memory, below a directory of devices.
@@ -112,10 +112,10 @@ proc-macro = true'
 	echo 'pub fn v() -> u32 { 1 }' > "$W/src/foo.rs"
 	echo one > "$W/tpl.txt"
 	trap_is miss in_memory "first"
-	echo two > "$W/tpl.txt"; rm -rf "$T"/*.kept
+	echo two > "$W/tpl.txt"; unseen
 	trap_is miss in_memory "what a macro reads has changed"
 	mkdir "$W/src/foo"; echo 'pub fn v() -> u32 { 2 }' > "$W/src/foo/mod.rs"
-	rm -rf "$T"/*.kept
+	unseen
 	trap_is miss in_memory "a second file for a module is an error, not a hit"
 	rm -rf "$mem"
 fi
@@ -133,7 +133,7 @@ trap_is miss quick "first"
 echo 'fn main() { println!("two"); }' > "$W/src/main.rs"; touch -d '2030-01-01' "$W/src/main.rs"
 trap_is miss quick "an edit with a time in the future"
 echo 'fn main() { println!("six"); }' > "$W/src/main.rs"; touch -d '2030-01-01' "$W/src/main.rs"
-rm -rf "$T"/*.kept; trap_is miss quick "another one with the same time and size"
+unseen; trap_is miss quick "another one with the same time and size"
 
 trap_begin twins
 trap_dependency a 'pub fn v() -> u32 { 1 }'

@@ -376,7 +376,7 @@ trap_is any macro_speaks "what a macro says is said again"
 trap_begin writes_files
 macro 'let args: Vec<String> = std::env::args().collect(); let at = args.iter().position(|a| a == "--out-dir").unwrap(); std::fs::write(format!("{}/side.txt", args[at + 1]), "x").unwrap(); "x".into()'
 trap_is any writes_files "first"
-rm -rf "$T"/*.kept; trap_is any writes_files "a file in the output directory"
+unseen; trap_is any writes_files "a file in the output directory"
 test -f "$T/kache.clean/debug/deps/side.txt"; ok $? "writes_files: it is there"
 sed -i 's,let args.*"x").unwrap();,std::fs::write("side.txt"\, "x").unwrap();,' "$W/mac/src/lib.rs"
 trap_is miss writes_files "a file beside the source"
