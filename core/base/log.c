@@ -26,11 +26,12 @@ int kache_log_parse(const char *name)
 static void add_time(struct kache_buf *b)
 {
 	time_t now = time(NULL);
-	char text[32];
 	struct tm tm;
 
-	if (gmtime_r(&now, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &tm))
-		kache_buf_str(b, text);
+	/* strftime(3) would bring the time zones of the C library into the wrapper. */
+	if (gmtime_r(&now, &tm))
+		kache_buf_fmt(b, "%04d-%02d-%02dT%02d:%02d:%02dZ ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+			      tm.tm_min, tm.tm_sec);
 }
 
 void kache_log(enum kache_log_level level, const char *fmt, ...)
