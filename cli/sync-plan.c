@@ -188,7 +188,7 @@ static int local_entry(void *arg, const struct kache_hash *h, const char *path, 
 	if (!p->s->push || kache_entry_get(p->s->share.store, h, &e))
 		return 0;
 	folder = kache_share_folder(e.package);
-	if (takes_part(p->s, folder) && strcmp(e.kind, KACHE_KIND_SCRIPT_RUN))
+	if (takes_part(p->s, folder) && !kache_entry_local(&e))
 		add_job(p->plan, KACHE_SYNC_PUSH, h, folder, kache_entry_size(&e), false);
 	kache_entry_release(&e);
 	return 0;
@@ -202,7 +202,7 @@ static bool leads_to_local(struct kache_store *store, const struct kache_manifes
 
 	if (!m->n_sets || kache_entry_get(store, &m->sets[0].result, &e))
 		return false;
-	local = !strcmp(e.kind, KACHE_KIND_SCRIPT_RUN);
+	local = kache_entry_local(&e);
 	kache_entry_release(&e);
 	return local;
 }

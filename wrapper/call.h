@@ -69,6 +69,7 @@ struct kache_call {
 	 * of the user's: the same as long as it has this name. */
 	bool lasting;
 	bool probe;			/* a build script's question: failing is an answer too */
+	bool edited;			/* compiled as asked for, with incremental state (wrapper/rust-edited.c) */
 	bool remap;
 };
 
@@ -85,6 +86,13 @@ struct kache_language {
 	bool (*serves)(const struct kache_call *c, const struct kache_entry *e);
 	/* Whether the compiler's own incremental state serves better just now. May be NULL. */
 	bool (*edited)(struct kache_call *c);
+	/* Such a call has the invocation key of that state from now on, which is good for this target directory only. False: what
+	 * comes of it can't be known. With edited. */
+	bool (*edit)(struct kache_call *c);
+	/* After its run: notes what came of it. */
+	void (*note)(struct kache_call *c, struct kache_run *run);
+	/* Old outputs are about to be replaced, by a compile or from the store. May be NULL. */
+	void (*replacing)(struct kache_call *c, bool compiled);
 	/* Waits until what was written just before can be told from what changes under the compiler. */
 	void (*settle)(const struct kache_call *c);
 	/* The command line that really runs; *file is a temporary file that it needs, or stays NULL. */

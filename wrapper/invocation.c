@@ -130,9 +130,12 @@ void kache_call_tokens(struct kache_call *c)
 	const struct kache_strs *base = kache_conf_list(c->conf, KACHE_CONF_BASE_DIRS);
 	const char *profile;
 
+	kache_tokens_release(&c->tokens);
+	free(c->profile_dir);
+	free(c->profile);
 	c->profile_dir = profile_dir(c);
 	c->remap = kache_conf_bool(c->conf, KACHE_CONF_REMAP) && !c->args.remap_off && c->args.class == KACHE_RUST_COMPILE &&
-		   may_remap(c);
+		   !c->edited && may_remap(c);
 	profile = c->profile_dir ? kache_path_base(c->profile_dir) : "";
 	c->profile = kache_strdup(profile);
 	/* No output holds the target directory but through OUT_DIR, which counts by itself: a token always. */

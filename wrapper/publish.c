@@ -16,10 +16,9 @@
 struct publisher {
 	struct kache_call *c;
 	const struct kache_run *run;
-	struct kache_entry e;
+	struct kache_entry *e;
 	const char *raw[4];	/* values that must not be in any output */
 	size_t n_raw;
-	int old;		/* kache_language.linking's */
 	const char *reason;
 	char *detail;
 };
@@ -59,16 +58,7 @@ static int check_raw(struct publisher *p, const char *path)
 	return KACHE_OK;
 }
 
-static enum kache_linking linking(struct publisher *p, uint32_t role)
-{
-	enum kache_link_policy policy = kache_call_link_policy(p->c);
-
-	if (!kache_links(policy) || !p->c->lang->linking)
-		return KACHE_LINKING_NOT;
-	return p->c->lang->linking(p->c, role, &p->old);
-}
-
-static int add_output(struct publisher *p, const char *name, struct kache_error *err)
+static int add_output(struct publisher *p, const char *name)
 {
 	KACHE_AUTO_FREE char *path = p->c->lang->place(p->c, name);
 	struct kache_output *o;
@@ -76,25 +66,13 @@ static int add_output(struct publisher *p, const char *name, struct kache_error 
 
 	if (!path || kache_stat(path, false, &st) || !S_ISREG(st.mode))
 		return refuse(p, "output-missing", path ? path : name);
-	o = kache_entry_add_output(&p->e);
+	o = kache_entry_add_output(p->e);
 	o->name = kache_strdup(name);
 	o->role = p->c->lang->role(p->c, name);
 	o->mode = st.mode & 0777;
 	if (o->role == KACHE_ROLE_DEPINFO)
 		return add_depinfo(p, path, o);
-	if (check_raw(p, path))
-		return KACHE_E_INVALID;
-	if (kache_blob_put_file(p->c->store, path, linking(p, o->role), &o->blob, &o->size, err))
-		return refuse(p, "store-failed", err->text);
-	/* What we have just hashed nobody needs to hash again. */
-	if (!kache_stat(path, false, &st)) {
-		kache_map_put(p->c->store, &st, &o->blob);
-		st.mtime = p->c->lang->later ? p->c->lang->later(p->c, o->role) : 0;
-		if (st.mtime)
-			kache_map_put_blob(p->c->store, &st, &o->blob);
-	}
-	p->c->event.bytes += o->size;
-	return KACHE_OK;
+	return check_raw(p, path);
 }
 
 /* What else was left in the output directory: a macro may write there, and nobody could tell on a hit. */
@@ -150,10 +128,10 @@ static int add_streams(struct publisher *p)
 	if (!kache_text_pack(&p->c->tokens, KACHE_TEXT_STREAM, p->c->args.out_dir, r->err.data ? r->err.data : "", r->err.len,
 			     &err))
 		return refuse(p, "output-control-bytes", NULL);
-	p->e.out_len = out.len;
-	p->e.out = kache_buf_steal(&out);
-	p->e.err_len = err.len;
-	p->e.err = kache_buf_steal(&err);
+	p->e->out_len = out.len;
+	p->e->out = kache_buf_steal(&out);
+	p->e->err_len = err.len;
+	p->e->err = kache_buf_steal(&err);
 	return KACHE_OK;
 }
 
@@ -169,7 +147,7 @@ static char *joined(const struct kache_strs *s)
 static void describe(struct publisher *p, const struct kache_manifest *m)
 {
 	struct kache_call *c = p->c;
-	struct kache_entry *e = &p->e;
+	struct kache_entry *e = p->e;
 
 	e->key = m->sets[0].result;
 	e->invocation = m->invocation;
@@ -198,31 +176,83 @@ static void collect_raw(struct publisher *p, const struct kache_manifest *m)
 	}
 }
 
-int kache_result_publish(struct kache_call *c, const struct kache_run *run, struct kache_manifest *m,
-			 const char **reason, char **detail, struct kache_error *err)
+int kache_result_entry(struct kache_call *c, const struct kache_run *run, const struct kache_manifest *m, struct kache_entry *e,
+		       const char **reason, char **detail)
 {
-	struct publisher p = { .c = c, .run = run, .old = -1 };
+	struct publisher p = { .c = c, .run = run, .e = e };
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	int rc = KACHE_OK;
 
+	*e = (struct kache_entry){ 0 };
 	/* A toolchain may be updated while it compiles, and the key has the one of before. */
 	if (!(c->lang->same ? c->lang->same(c) : kache_call_compiler_same(c)))
 		rc = refuse(&p, "compiler-changed", c->compiler.program);
 	describe(&p, m);
-	if (!c->lang->local)
+	if (!c->lang->local && !c->edited)
 		collect_raw(&p, m);
 	c->lang->outputs(c, run, &names);
 	if (!rc)
 		rc = check_extra(&p, &names);
 	for (size_t i = 0; i < names.n && !rc; i++)
-		rc = add_output(&p, names.v[i], err);
+		rc = add_output(&p, names.v[i]);
 	if (!rc)
 		rc = add_streams(&p);
-	/* Blobs are in; then the entry, then what leads to it. */
-	if (!rc && (kache_entry_put(c->store, &p.e, err) || kache_manifest_update(c->store, m, err)))
-		rc = refuse(&p, "store-failed", err->text);
-	kache_entry_release(&p.e);
+	if (rc)
+		kache_entry_release(e);
 	*reason = p.reason;
 	*detail = p.detail;
+	return rc;
+}
+
+static int put_blob(struct kache_call *c, struct kache_output *o, int *old, struct kache_error *err)
+{
+	KACHE_AUTO_FREE char *path = c->lang->place(c, o->name);
+	enum kache_linking linking = KACHE_LINKING_NOT;
+	struct kache_stat st;
+	int rc;
+
+	if (kache_links(kache_call_link_policy(c)) && c->lang->linking)
+		linking = c->lang->linking(c, o->role, old);
+	rc = kache_blob_put_file(c->store, path, linking, &o->blob, &o->size, err);
+	if (rc)
+		return rc;
+	/* What we have just hashed nobody needs to hash again. */
+	if (!kache_stat(path, false, &st)) {
+		kache_map_put(c->store, &st, &o->blob);
+		st.mtime = c->lang->later ? c->lang->later(c, o->role) : 0;
+		if (st.mtime)
+			kache_map_put_blob(c->store, &st, &o->blob);
+	}
+	c->event.bytes += o->size;
+	return KACHE_OK;
+}
+
+/* Blobs, then the entry, then what leads to it. */
+static int put(struct kache_call *c, struct kache_entry *e, struct kache_manifest *m, struct kache_error *err)
+{
+	int rc = KACHE_OK, old = -1;
+
+	for (size_t i = 0; i < e->n_outputs && !rc; i++)
+		if (e->outputs[i].role != KACHE_ROLE_DEPINFO)
+			rc = put_blob(c, &e->outputs[i], &old, err);
+	if (!rc)
+		rc = kache_entry_put(c->store, e, err);
+	return rc ? rc : kache_manifest_update(c->store, m, err);
+}
+
+int kache_result_publish(struct kache_call *c, const struct kache_run *run, struct kache_manifest *m,
+			 const char **reason, char **detail, struct kache_error *err)
+{
+	struct kache_entry e;
+	int rc = kache_result_entry(c, run, m, &e, reason, detail);
+
+	if (rc)
+		return rc;
+	rc = put(c, &e, m, err);
+	kache_entry_release(&e);
+	if (rc) {
+		*reason = "store-failed";
+		*detail = kache_strdup(err->text);
+	}
 	return rc;
 }

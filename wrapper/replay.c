@@ -10,6 +10,19 @@
 #include <string.h>
 #include <unistd.h>
 
+static int restore(struct kache_call *c, struct kache_restore *r, size_t n)
+{
+	enum kache_link_policy policy = kache_call_link_policy(c);
+	int rc = kache_restore_prepare(c->store, r, n, policy);
+	bool there = false;
+
+	for (size_t i = 0; i < n; i++)
+		there |= r[i].there;
+	if (!rc && there && c->lang->replacing)
+		c->lang->replacing(c, false);
+	return kache_restore_finish(c->store, r, n, policy, rc);
+}
+
 static int place(struct kache_call *c, const struct kache_entry *e)
 {
 	struct kache_restore *r = kache_calloc(2 * e->n_outputs, sizeof *r);
@@ -53,7 +66,7 @@ static int place(struct kache_call *c, const struct kache_entry *e)
 		}
 	}
 	if (!rc)
-		rc = kache_restore_all(c->store, r, n, kache_call_link_policy(c));
+		rc = restore(c, r, n);
 	for (size_t i = 0; i < n && !rc; i++) {
 		kache_report_output(r[i].path);
 		c->event.bytes += r[i].output->size;

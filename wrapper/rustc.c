@@ -98,37 +98,6 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 	return NULL;
 }
 
-/* Cargo asks for incremental compilation of the user's own crates. A crate is cached like any other until
- * it is being edited: a second input set from this invocation, or state left by rustc, says so. From then
- * on rustc's own incremental state serves better, until it is gone (cargo clean). */
-static bool being_edited(struct kache_call *c)
-{
-	const char *policy = kache_conf_str(c->conf, KACHE_CONF_INCREMENTAL);
-	KACHE_AUTO_FREE char *prefix = NULL;
-	struct kache_manifest m;
-	bool edited = false;
-	struct stat st;
-
-	if (!c->args.incremental || !strcmp(policy, "never"))
-		return false;
-	if (!strcmp(policy, "always"))
-		return true;
-	prefix = kache_asprintf("%s/kache-%s%s", c->args.incremental, c->args.crate,
-				c->args.extra_filename ? c->args.extra_filename : "");
-	if (!stat(prefix, &st))
-		return true;
-	if (!kache_manifest_get(c->store, &c->invocation, &m)) {
-		/* Only this target directory's own history tells of editing: its last output is still there. */
-		KACHE_AUTO_FREE char *last = kache_rust_depinfo(c);
-
-		edited = m.n_sets > 0 && !stat(last, &st);
-		kache_manifest_release(&m);
-	}
-	if (edited && (!kache_mkdirs(c->args.incremental, 0777)))
-		mkdir(prefix, 0777);
-	return edited;
-}
-
 /* What was written a moment ago (by a build script, for us or for its own question) and what changes under
  * the compiler must not have the same time: wait for the next tick of the clock that stamps files. */
 static void settle(const struct kache_call *c)
@@ -143,7 +112,7 @@ static void settle(const struct kache_call *c)
 		kache_wait_for_tick(c->args.source);
 }
 
-/* As asked, but for: path remapping, -C incremental taken out, dep-info asked for. */
+/* As asked, but for: path remapping, -C incremental taken out, dep-info asked for. A crate that is being edited: as asked. */
 static int command(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file, struct kache_error *err)
 {
 	const struct kache_rust_args *a = &c->args;
@@ -163,7 +132,7 @@ static int command(struct kache_call *c, struct kache_run *run, struct kache_str
 	if (c->remap)
 		kache_tokens_remap_args(&c->tokens, argv);
 	for (size_t i = 0; i < a->argv.n; i++) {
-		if (a->incremental && i == a->incremental_at) {
+		if (a->incremental && i == a->incremental_at && !c->edited) {
 			i += a->incremental_pair;
 			continue;
 		}
@@ -203,7 +172,10 @@ const struct kache_language kache_language_rust = {
 	.job_server = true,
 	.prepare = prepare,
 	.serves = serves,
-	.edited = being_edited,
+	.edited = kache_rust_edited,
+	.edit = kache_rust_edit,
+	.note = kache_rust_note,
+	.replacing = kache_rust_replacing,
 	.settle = settle,
 	.command = command,
 	.collect = kache_rust_collect,

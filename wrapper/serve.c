@@ -209,6 +209,33 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 	kache_run_exit(status);
 }
 
+/* What the compiler's own state serves is left to it, unless this target directory had the same before and that was stored. */
+_Noreturn static void compile_edited(struct kache_call *c, const char *why)
+{
+	const struct kache_hash exact = c->invocation;
+	struct kache_run run = { 0 };
+	struct found found = { 0 };
+	struct kache_error err;
+	int status;
+
+	if (!c->lang->edit(c))
+		kache_call_passthrough(c, "incremental", why);
+	if (!kache_conf_bool(c->conf, KACHE_CONF_RECACHE))
+		(void)look_up(c, &found);
+	c->event = (struct kache_event){ .invocation = &exact };
+	c->lang->replacing(c, true);
+	c->lang->settle(c);
+	if (kache_run_compiler(c, &run, &err))
+		kache_call_passthrough(c, "incremental", why);
+	status = run.status;
+	if (worth_storing(c, &run))
+		c->lang->note(c, &run);
+	kache_call_event(c, "passthrough", "incremental", why);
+	kache_run_release(&run);
+	kache_report_end();
+	kache_run_exit(status);
+}
+
 static void warn_readonly(const struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *text = kache_asprintf("cache directory %s is not writable", c->store->root);
@@ -246,7 +273,7 @@ void kache_serve(const struct kache_language *lang, char **argv)
 	if (kache_conf_bool(c->conf, KACHE_CONF_READONLY))
 		kache_call_passthrough(c, "read-only", NULL);
 	if (edited)
-		kache_call_passthrough(c, "incremental", found.why);
+		compile_edited(c, found.why);
 	/* A child that serves this process would otherwise wait for the end of the compile. */
 	kache_ask_end();
 	compile(c, found.why);

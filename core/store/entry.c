@@ -9,6 +9,11 @@
 
 enum { ENTRY_FORMAT = 1, MAX_OUTPUTS = 4096 };
 
+bool kache_entry_local(const struct kache_entry *e)
+{
+	return !strcmp(e->kind, KACHE_KIND_SCRIPT_RUN) || !strcmp(e->kind, KACHE_KIND_EDITED);
+}
+
 void kache_entry_release(struct kache_entry *e)
 {
 	free(e->crate);

@@ -25,6 +25,8 @@ enum kache_role {		/* what an output is; decides how it may be restored */
 
 /* The kind of a build script's run: good for this machine only, so that it is never sent anywhere. */
 #define KACHE_KIND_SCRIPT_RUN "script-run"
+/* What was made with incremental state: good for its target directory only, the same. */
+#define KACHE_KIND_EDITED "edited"
 
 struct kache_output {
 	char *name;			/* file name within the output directory; never has a '/' */
@@ -39,7 +41,7 @@ struct kache_entry {
 	struct kache_hash invocation;
 	char *crate;			/* --crate-name, "" for probes */
 	char *package;			/* CARGO_PKG_NAME with '-' as '_', else crate; names the remote folder */
-	char *kind;			/* "lib" "bin" "proc-macro" "build-script" "test" "check" "probe" "script-run" … */
+	char *kind;			/* "lib" "bin" "proc-macro" "build-script" "test" "check" "probe" "script-run" "edited" … */
 	char *target;			/* target triple */
 	char *profile;			/* "debug", "release" … as the target directory says, or "" */
 	char *features;			/* comma-separated, sorted */
@@ -54,6 +56,8 @@ struct kache_entry {
 	size_t n_outputs;
 };
 
+/* Whether it is never sent anywhere. */
+bool kache_entry_local(const struct kache_entry *e);
 /* Releases what e owns and zeroes it. */
 void kache_entry_release(struct kache_entry *e);
 /* Room for one more output, zeroed; valid until the next call. */

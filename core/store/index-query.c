@@ -230,8 +230,8 @@ int kache_index_packages(struct kache_index *x, int (*each)(void *, const char *
 int kache_index_of_package(struct kache_index *x, const char *package,
 			   int (*each)(void *, const struct kache_hash *, const struct kache_hash *, uint64_t), void *arg)
 {
-	sqlite3_stmt *q = kache_index_prepare(x, "SELECT key, invocation, size FROM entries WHERE package=?1 AND kind<>'"
-						KACHE_KIND_SCRIPT_RUN "' ORDER BY key");
+	sqlite3_stmt *q = kache_index_prepare(x, "SELECT key, invocation, size FROM entries WHERE package=?1 AND kind NOT IN ('"
+						KACHE_KIND_SCRIPT_RUN "', '" KACHE_KIND_EDITED "') ORDER BY key");
 	struct kache_hash key, invocation;
 	int code;
 

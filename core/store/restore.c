@@ -176,15 +176,22 @@ static void remember(struct kache_store *s, const struct kache_restore *r)
 	}
 }
 
-int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
+int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
 {
 	int rc = KACHE_OK;
 
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n; i++) {
 		r[i].temp = NULL;
-		r[i].linked = r[i].retimed = r[i].young = false;
-		rc = prepare(s, &r[i], policy);
+		r[i].linked = r[i].retimed = r[i].young = r[i].there = false;
+		rc = rc ? rc : prepare(s, &r[i], policy);
 	}
+	return rc;
+}
+
+int kache_restore_finish(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy, int prepared)
+{
+	int rc = prepared;
+
 	for (size_t i = 0; i < n && !rc; i++) {
 		rc = place(s, &r[i], policy);
 		if (!rc)
@@ -198,4 +205,9 @@ int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, 
 		r[i].temp = NULL;
 	}
 	return rc;
+}
+
+int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
+{
+	return kache_restore_finish(s, r, n, policy, kache_restore_prepare(s, r, n, policy));
 }

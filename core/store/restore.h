@@ -28,9 +28,13 @@ struct kache_restore {			/* one output to be put in place */
 	char *temp;
 };
 
-/* Prepares everything under temporary names beside its destination, then renames all of it. On any
- * failure before the first rename nothing has changed. Destinations that are neither regular files nor
- * symlinks are refused (KACHE_E_UNSUPPORTED). What was put in place is entered in inputs.map. */
+/* Prepares everything under temporary names beside its destination: nothing there has changed yet, and r[].there tells
+ * what will be replaced. Destinations that are neither regular files nor symlinks are refused (KACHE_E_UNSUPPORTED). */
+int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
+/* Renames all of it, or with the error of the preparation removes it; returns that, or its own. What was put in place
+ * is entered in inputs.map. */
+int kache_restore_finish(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy, int prepared);
+/* Both. */
 int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
 
 #endif
