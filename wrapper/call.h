@@ -91,8 +91,9 @@ struct kache_language {
 	bool (*edit)(struct kache_call *c);
 	/* After its run: notes what came of it. */
 	void (*note)(struct kache_call *c, struct kache_run *run);
-	/* Old outputs are about to be replaced, by a compile or from the store. May be NULL. */
-	void (*replacing)(struct kache_call *c, bool compiled);
+	/* Old outputs are about to be replaced, by a compile or from the store. True: the compile need not be, since what it would
+	 * make is in the store now. May be NULL. */
+	bool (*replacing)(struct kache_call *c, bool compiled);
 	/* Waits until what was written just before can be told from what changes under the compiler. */
 	void (*settle)(const struct kache_call *c);
 	/* The command line that really runs; *file is a temporary file that it needs, or stays NULL. */

@@ -19,7 +19,7 @@ static int restore(struct kache_call *c, struct kache_restore *r, size_t n)
 	for (size_t i = 0; i < n; i++)
 		there |= r[i].there;
 	if (!rc && there && c->lang->replacing)
-		c->lang->replacing(c, false);
+		(void)c->lang->replacing(c, false);
 	return kache_restore_finish(c->store, r, n, policy, rc);
 }
 

@@ -109,7 +109,8 @@ bool kache_rust_edit(struct kache_call *c)
 	struct kache_hasher h;
 	struct kache_stat st;
 
-	if (!c->args.json_artifacts || !(c->args.emit & KACHE_EMIT_DEPINFO) || kache_stat(dir, true, &st))
+	if (!strcmp(kache_conf_str(c->conf, KACHE_CONF_INCREMENTAL), "always") || !c->args.json_artifacts ||
+	    !(c->args.emit & KACHE_EMIT_DEPINFO) || kache_stat(dir, true, &st))
 		return false;
 	c->edited = true;
 	kache_call_tokens(c);
@@ -278,66 +279,77 @@ static int store_output(struct kache_call *c, const char *dir, struct kache_outp
 	return kache_blob_put_file(c->store, path, linking, &o->blob, &o->size, err);
 }
 
-/* The rest of a note. */
-static int store_noted(struct kache_call *c, const char *dir, struct kache_reader *r, struct kache_error *err)
+/* The rest of a note, behind the manifest. */
+static int store_noted(struct kache_call *c, const char *dir, struct kache_manifest *m, struct kache_reader *r,
+		       struct kache_error *err)
 {
-	struct kache_manifest m;
 	struct kache_entry e;
 	size_t len;
 	const char *at = kache_read_bytes(r, &len);
-	int rc = kache_manifest_decode(at, len, &m);
+	int rc = kache_entry_decode(at, len, &e);
 
 	if (rc)
 		return kache_fail(err, rc, "damaged note");
-	at = kache_read_bytes(r, &len);
-	rc = kache_entry_decode(at, len, &e);
-	if (rc) {
-		kache_manifest_release(&m);
-		return kache_fail(err, rc, "damaged note");
-	}
 	for (size_t i = 0; i < e.n_outputs && !rc; i++)
 		rc = store_output(c, dir, &e.outputs[i], r, err);
 	if (!rc)
 		rc = kache_entry_put(c->store, &e, err);
 	if (!rc)
-		rc = kache_manifest_update(c->store, &m, err);
+		rc = kache_manifest_update(c->store, m, err);
 	kache_entry_release(&e);
-	kache_manifest_release(&m);
 	return rc;
 }
 
-/* One edit follows another, and nobody comes back to what was between: but to another branch, or to what was undone. */
-static bool worth_storing(const struct kache_call *c, bool compiled, const char *then, size_t len)
+static bool another_checked_out(const struct kache_call *c, const char *then, size_t len)
 {
 	KACHE_AUTO_BUF struct kache_buf head = KACHE_BUF_INIT;
 
-	if (!compiled)
-		return true;
 	checked_out(c, &head);
 	return len != head.len || (len && memcmp(then, head.data, len));
 }
 
-void kache_rust_replacing(struct kache_call *c, bool compiled)
+/* What was noted is what this call would make: the sources have other times, but they are the same. */
+static bool holds(struct kache_call *c, const struct kache_manifest *m)
+{
+	KACHE_AUTO_FREE char *changed = NULL;
+	size_t index;
+
+	return kache_hash_eq(&m->invocation, &c->invocation) && !kache_inputs_match(c, m, &index, &changed);
+}
+
+bool kache_rust_replacing(struct kache_call *c, bool compiled)
 {
 	KACHE_AUTO_BUF struct kache_buf note = KACHE_BUF_INIT;
 	KACHE_AUTO_FREE char *dir = NULL, *path = NULL;
+	struct kache_manifest m = { 0 };
 	struct kache_reader r;
 	struct kache_error err;
-	const char *then;
-	size_t len;
+	const char *then, *at;
+	size_t len, size;
+	bool wanted = false, stored = false;
 
 	if (!c->args.incremental || c->store->readonly)
-		return;
+		return false;
 	dir = marker(c);
 	path = kache_path_join(dir, note_name);
 	if (kache_file_read(path, NOTE_LIMIT, &note))
-		return;
+		return false;
 	if (!kache_codec_open(&r, note.data, note.len, note_magic, NOTE_FORMAT)) {
 		then = kache_read_bytes(&r, &len);
-		if (!worth_storing(c, compiled, then, len))
-			return;
-		if (store_noted(c, dir, &r, &err))
-			kache_debug("not stored %s: %s", c->unit, err.text);
+		at = kache_read_bytes(&r, &size);
+		if (!kache_manifest_decode(at, size, &m)) {
+			wanted = compiled && holds(c, &m);
+			/* One edit follows another, and nobody comes back to what was between. */
+			if (compiled && !wanted && !another_checked_out(c, then, len)) {
+				kache_manifest_release(&m);
+				return false;
+			}
+			stored = !store_noted(c, dir, &m, &r, &err);
+			kache_manifest_release(&m);
+			if (!stored)
+				kache_debug("not stored %s: %s", c->unit, err.text);
+		}
 	}
 	forget(dir);
+	return wanted && stored;
 }

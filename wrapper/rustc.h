@@ -16,7 +16,7 @@ bool kache_is_rustc(const char *program);
 bool kache_rust_edited(struct kache_call *c);
 bool kache_rust_edit(struct kache_call *c);
 void kache_rust_note(struct kache_call *c, struct kache_run *run);
-void kache_rust_replacing(struct kache_call *c, bool compiled);
+bool kache_rust_replacing(struct kache_call *c, bool compiled);
 /* wrapper/rust-output.c, wrapper/rust-inputs.c and wrapper/rust-age.c */
 void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
 /* Where rustc writes the unit's dep-info, fresh memory; for calls with --out-dir. */

@@ -212,6 +212,7 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 /* What the compiler's own state serves is left to it, unless this target directory had the same before and that was stored. */
 _Noreturn static void compile_edited(struct kache_call *c, const char *why)
 {
+	const bool again = kache_conf_bool(c->conf, KACHE_CONF_RECACHE);
 	const struct kache_hash exact = c->invocation;
 	struct kache_run run = { 0 };
 	struct found found = { 0 };
@@ -220,10 +221,11 @@ _Noreturn static void compile_edited(struct kache_call *c, const char *why)
 
 	if (!c->lang->edit(c))
 		kache_call_passthrough(c, "incremental", why);
-	if (!kache_conf_bool(c->conf, KACHE_CONF_RECACHE))
+	if (!again)
+		(void)look_up(c, &found);
+	if (c->lang->replacing(c, true) && !again)
 		(void)look_up(c, &found);
 	c->event = (struct kache_event){ .invocation = &exact };
-	c->lang->replacing(c, true);
 	c->lang->settle(c);
 	if (kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "incremental", why);

@@ -66,6 +66,18 @@ said "40 hello word 7" "and taken out again"
 hits 3 "what was stashed, too"
 git -C "$W" checkout -q .
 said "6 hello word 7" "undone"
+make_leaf "$W" 21
+said "42 hello word 7" "edited"
+git -C "$W" stash -q
+to main
+to feature
+git -C "$W" stash pop -q
+touch "$W/mid/src/lib.rs"
+said "42 hello word 7" "all of it written anew, as it was"
+hits 3 "nothing is compiled"
+kbuild "$W" build
+is "$ev" "" "and cargo finds it fresh"
+git -C "$W" checkout -q .
 
 # What can't be kept.
 make_leaf "$W" 4

@@ -87,6 +87,7 @@ is "$(count '^passthrough .* incremental')" 0 "what hits, hits whatever the poli
 echo '// edited again' >> "$W/app/src/main.rs"
 KACHE_INCREMENTAL=always again
 is "$(count '^passthrough bin app incremental')" 1 "always: left alone"
+is "$(find "$W/target" -name made)" "" "and nothing of it noted"
 KACHE_INCREMENTAL=never kbuild "$W" build
 echo '// and again' >> "$W/app/src/main.rs"
 KACHE_INCREMENTAL=never kbuild "$W" build
