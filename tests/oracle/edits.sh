@@ -2,7 +2,7 @@
 # A short run of the oracle on a small workspace: nothing that is handed out differs from what would have been compiled.
 . "$(dirname "$0")/../lib/lib.sh"
 . "$srcdir/tests/lib/cargo.sh"
-need python3
+need python3 git
 make_workspace "$T/w"
 for seed in 1 2; do
 	out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$KACHE" "$T/w" --edits 15 --seed $seed --cargo build --cargo check --cargo 'test --tests' 2>&1)
@@ -22,4 +22,12 @@ EOF
 chmod +x "$T/lies"
 out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$T/lies" "$T/w" --edits 15 --seed 1 2>&1)
 like "$out" '^wrong: ' "a cache that lies is found out"
+
+# The same where the compiler's own incremental state has a part in it.
+out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$KACHE" "$T/w" --steps 25 --seed 1 2>&1)
+like "$out" ' [1-9][0-9]* hits, [1-9][0-9]* compiled with state, [1-9][0-9]* states stored, 0 wrong$' "25 steps with state"
+sed -i 's|/store) ;;|/store) rm -f "$out"/*leaf-* ;;|' "$T/lies"
+rm -rf "$T/lies.d"/*
+out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$T/lies" "$T/w" --steps 10 --seed 1 2>&1)
+like "$out" '^wrong: ' "a cache that lies is found out there, too"
 finish
