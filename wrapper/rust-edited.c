@@ -268,11 +268,13 @@ static int store_output(struct kache_call *c, const char *dir, struct kache_outp
 	KACHE_AUTO_FREE char *path = kept_path(c, dir, o);
 	enum kache_linking linking = KACHE_LINKING_NOT;
 	struct kache_stat st;
+	bool same = as_noted(path, r, &st);
 
-	if (!as_noted(path, r, &st))
-		return kache_fail(err, KACHE_E_INVALID, "%s has changed", path);
+	/* The entry has it; and one that failed since has left its own. */
 	if (o->role == KACHE_ROLE_DEPINFO)
 		return KACHE_OK;
+	if (!same)
+		return kache_fail(err, KACHE_E_INVALID, "%s has changed", path);
 	/* What has no other name is nobody's but ours. */
 	if (o->role != KACHE_ROLE_METADATA && st.nlink == 1 && kache_links(kache_call_link_policy(c)))
 		linking = KACHE_LINKING_OLD;

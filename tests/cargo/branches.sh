@@ -77,6 +77,14 @@ said "42 hello word 7" "all of it written anew, as it was"
 hits 3 "nothing is compiled"
 kbuild "$W" build
 is "$ev" "" "and cargo finds it fresh"
+echo 'pub fn wrong() -> u32 { "" }' >> "$W/leaf/src/lib.rs"
+kbuild "$W" build
+ok $((!$?)) "an edit that does not compile"
+git -C "$W" checkout -q .
+said "6 hello word 7" "is undone"
+make_leaf "$W" 21
+said "42 hello word 7" "the one before it"
+hits 3 "is there"
 git -C "$W" checkout -q .
 
 # What can't be kept.
