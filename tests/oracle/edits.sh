@@ -24,10 +24,10 @@ out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/oracle.py" "$T/lies" "$T/w" --edit
 like "$out" '^wrong: ' "a cache that lies is found out"
 
 # The same where the compiler's own incremental state has a part in it.
-out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$KACHE" "$T/w" --steps 25 --seed 1 2>&1)
-like "$out" ' [1-9][0-9]* hits, [1-9][0-9]* compiled with state, [1-9][0-9]* states stored, 0 wrong$' "25 steps with state"
+out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$KACHE" "$T/w" --steps 14 --seed 1 2>&1)
+like "$out" ' [1-9][0-9]* hits, [1-9][0-9]* compiled with state, [1-9][0-9]* states stored, 0 wrong$' "14 steps with state"
 sed -i 's|/store) ;;|/store) rm -f "$out"/*leaf-* ;;|' "$T/lies"
 rm -rf "$T/lies.d"/*
-out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$T/lies" "$T/w" --steps 10 --seed 1 2>&1)
+out=$(TMPDIR=$T python3 "$srcdir/tests/oracle/edited.py" "$T/lies" "$T/w" --steps 6 --seed 1 2>&1)
 like "$out" '^wrong: ' "a cache that lies is found out there, too"
 finish
