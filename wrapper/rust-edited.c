@@ -136,6 +136,8 @@ static void leave_out(struct kache_strs *paths, const char *dir)
 			paths->v[kept++] = paths->v[i];
 	}
 	paths->n = kept;
+	if (paths->v)
+		paths->v[kept] = NULL;
 }
 
 /* What the compiler has of its own state is no input: it sees to that itself. */

@@ -62,7 +62,7 @@ class Place:
         return sorted(line for line in NOISE.sub("", text.replace(str(self.dir), "DIR")).split("\n") if line)
 
     def outputs(self, what):
-        """Files below target/debug whose names begin so, without the part that the place has a say in."""
+        """Files in target/debug/deps whose names match: the same ones in both places, but for their hashes."""
         return sorted(p for p in (self.dir / "target/debug/deps").glob(what) if p.is_file())
 
 
