@@ -109,7 +109,7 @@ struct kache_language {
 	/* May an output be one inode with its blob (docs/internals/keying.md, "Restore")? *old: 1 or 0, whether
 	 * everything that it was made from is as old as a blob; -1 before the first question. NULL: never. */
 	enum kache_linking (*linking)(const struct kache_call *c, uint32_t role, int *old);
-	/* The time in ns that the caller will give an output once this call is over; 0: none, or not known. May be NULL. */
+	/* What the caller will do to the times of an output once this call is over, as in kache_map_put_output. May be NULL. */
 	int64_t (*later)(const struct kache_call *c, uint32_t role);
 	/* After a run: whether what ran is what the key holds. NULL: kache_call_compiler_same. */
 	bool (*same)(const struct kache_call *c);

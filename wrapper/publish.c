@@ -217,12 +217,8 @@ static int put_blob(struct kache_call *c, struct kache_output *o, int *old, stru
 	if (rc)
 		return rc;
 	/* What we have just hashed nobody needs to hash again. */
-	if (!kache_stat(path, false, &st)) {
-		kache_map_put(c->store, &st, &o->blob);
-		st.mtime = c->lang->later ? c->lang->later(c, o->role) : 0;
-		if (st.mtime)
-			kache_map_put_blob(c->store, &st, &o->blob);
-	}
+	if (!kache_stat(path, false, &st))
+		kache_map_put_output(c->store, &st, c->lang->later ? c->lang->later(c, o->role) : 0, &o->blob);
 	c->event.bytes += o->size;
 	return KACHE_OK;
 }

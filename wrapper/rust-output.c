@@ -4,6 +4,7 @@
 #include "wrapper/rustc.h"
 
 #include "base/path.h"
+#include "store/map.h"
 #include "wrapper/run.h"
 
 #include <stdlib.h>
@@ -98,14 +99,18 @@ char *kache_rust_place(const struct kache_call *c, const char *name)
 	return kache_path_join(c->args.out_dir, name);
 }
 
-/* What it checks cargo gives the time when it began to, which it has noted in a file (cargo::core::compiler::rustc,
- * Fingerprint::invoked_timestamp). */
+/* Libraries that were asked for, and shared ones always, get a second name in the profile's directory (cargo::core::compiler,
+ * CompilationFiles::uplift_to). What it checks cargo gives the time when it began to, which it has noted in a file (cargo::core::
+ * compiler::rustc, Fingerprint::invoked_timestamp). */
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role)
 {
 	const char *package = getenv("CARGO_PKG_NAME"), *extra = c->args.extra_filename;
+	const bool library = role == KACHE_ROLE_RLIB || role == KACHE_ROLE_PROC_MACRO;
 	KACHE_AUTO_FREE char *began = NULL;
 	struct kache_stat st;
 
+	if (role == KACHE_ROLE_DYLIB || (library && getenv("CARGO_PRIMARY_PACKAGE")))
+		return KACHE_TIME_KEPT;
 	if (role != KACHE_ROLE_METADATA || c->args.emit & KACHE_EMIT_LINK || !package || !extra || !c->profile_dir)
 		return 0;
 	began = kache_concat(c->profile_dir, "/.fingerprint/", package, extra, "/invoked.timestamp", NULL);

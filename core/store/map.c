@@ -313,6 +313,21 @@ void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, cons
 	enter(s, st, true, hash);
 }
 
+void kache_map_put_output(struct kache_store *s, const struct kache_stat *st, int64_t later, const struct kache_hash *hash)
+{
+	struct kache_stat then = *st;
+
+	if (later == KACHE_TIME_KEPT) {
+		kache_map_put_blob(s, st, hash);
+		return;
+	}
+	kache_map_put(s, st, hash);
+	if (!later)
+		return;
+	then.mtime = later;
+	kache_map_put_blob(s, &then, hash);
+}
+
 bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out)
 {
 	unsigned char id[ID];
@@ -339,6 +354,16 @@ static bool same_file(const char *path, const struct kache_stat *st)
 	       now.mtime == st->mtime && now.ctime == st->ctime;
 }
 
+/* Whether the next to write to it would give it another time. Birth times tell that an inode of ext has room for nanoseconds. */
+static bool settled(const char *path, const struct kache_stat *st)
+{
+	const int64_t age = kache_now_coarse() - (st->mtime > st->ctime ? st->mtime : st->ctime);
+
+	if (age > KACHE_MAP_SETTLED)
+		return true;
+	return age > KACHE_MAP_TICKS && st->btime && st->ctime % 1000000000 && kache_fs_keeps_times(path);
+}
+
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
 {
 	int rc;
@@ -347,7 +372,7 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
-	/* Or it was put in place with the word that it will get this time, or shares its inode with a blob that has. */
+	/* Or it was put in place with the word that it will have this time, or shares its inode with a blob that has. */
 	if (kache_map_get(s, st, out) || (!is_blob(st) && find(s, st, true, out)))
 		return KACHE_OK;
 	rc = kache_hash_file(path, out, NULL);
@@ -355,7 +380,7 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 		return rc;
 	if (!same_file(path, st))
 		return KACHE_E_BUSY;
-	if (kache_now_coarse() - (st->mtime > st->ctime ? st->mtime : st->ctime) > KACHE_MAP_SETTLED)
+	if (settled(path, st))
 		kache_map_put(s, st, out);
 	return KACHE_OK;
 }
@@ -366,17 +391,20 @@ int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits 
 	KACHE_AUTO_BUF struct kache_buf data = KACHE_BUF_INIT;
 	struct kache_map *m = map_of(s);
 	const unsigned shift = 16 * kind;
-	const struct record *at;
+	const struct record *at = NULL;
 	struct kache_stat st;
 	struct record known;
 	unsigned char id[ID];
-	bool found;
+	bool found = false;
 
 	*out = 0;
 	if (kache_stat(path, true, &st))
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
-	at = bucket(m, &st, is_blob(&st), id);
-	found = find_record(at, id, kache_boots_doubt(&m->boots, &st, is_blob(&st)) / 1000000000, &known);
+	/* As in kache_map_hash. */
+	for (int blob = is_blob(&st); !found && blob <= 1; blob++) {
+		at = bucket(m, &st, blob, id);
+		found = find_record(at, id, kache_boots_doubt(&m->boots, &st, blob) / 1000000000, &known);
+	}
 	if (found && known.traits >> shift & LOOKED) {
 		*out = known.traits >> shift & (LOOKED - 1);
 		return KACHE_OK;

@@ -28,6 +28,10 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
  * Also of any file that kache has put in place, with the time that somebody else is going to give it: cargo does that with what it
  * checks. Whoever writes to the file gives it another time. */
 void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
+/* The same of an output that kache has stored, or put in place. later: the time in ns that the caller of the compiler is going to
+ * give it; KACHE_TIME_KEPT: it keeps its time but gets another name, which changes its ctime; 0: neither, or not known. */
+#define KACHE_TIME_KEPT INT64_C(-1)
+void kache_map_put_output(struct kache_store *s, const struct kache_stat *st, int64_t later, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
 
 /* What a file is known by, and the younger of the times in it. */
@@ -44,8 +48,10 @@ void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, 
 int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct kache_stat *st, const struct kache_hash *hash);
 
 /* A file whose times are younger than this when it is read may change again within the same time
- * stamp, so its hash is not remembered. */
+ * stamp, so its hash is not remembered. Where files are known to get the time of the kernel's clock, the latter: several of
+ * its ticks, of which Linux makes at least a hundred a second. */
 #define KACHE_MAP_SETTLED INT64_C(2000000000)
+#define KACHE_MAP_TICKS INT64_C(50000000)
 
 /* Hash of a file through the map: stat'ed, looked up, else read, hashed and, if settled, remembered.
  * *st gets the stat. 0, KACHE_E_NOENT, KACHE_E_INVALID (not a regular file), KACHE_E_IO, or

@@ -167,13 +167,9 @@ static void remember(struct kache_store *s, const struct kache_restore *r)
 
 	if (r->output->role == KACHE_ROLE_DEPINFO || (r->linked && !r->retimed) || kache_stat(r->path, false, &st))
 		return;
-	kache_map_put(s, &st, &r->output->blob);
+	kache_map_put_output(s, &st, r->later, &r->output->blob);
 	if (r->young)
 		kache_map_put_blob(s, &st, &r->output->blob);
-	if (r->later) {
-		st.mtime = r->later;
-		kache_map_put_blob(s, &st, &r->output->blob);
-	}
 }
 
 int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)

@@ -20,7 +20,7 @@ struct kache_restore {			/* one output to be put in place */
 	const char *data;		/* KACHE_ROLE_DEPINFO: the text with this place's paths */
 	size_t len;
 	bool clear;			/* what is there may go before the new file comes */
-	int64_t later;			/* the time that the caller of the compiler will give it; 0: none that is known */
+	int64_t later;			/* as in kache_map_put_output */
 	enum kache_linking linking;	/* the rules of keying.md allow a hard link here */
 	/* filled by kache_restore_all */
 	bool linked, retimed, young;	/* one inode with its blob, which gets another time; which is that of now */

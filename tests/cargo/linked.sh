@@ -149,19 +149,45 @@ kbuild "$T/w" check -p app
 is "$ev" "" "check: fresh"
 printf '#!/bin/sh\nexec strace -qq -e trace=open,openat -o "%s/traces/$$" "%s" "$@"\n' "$T" "$KACHE" > "$T/traced"
 chmod +x "$T/traced"
-traced() { # how often a hit opens metadata, here or in the store
+opened() { # opened PATTERN CARGO-ARGUMENT…: how often calls open such files to read them, in $opens; $ev
+	opened_p=$1; shift
 	rm -rf "$T/traces"; mkdir "$T/traces"
-	kbuild "$T/w" clean
-	(cd "$T/w" && RUSTC_WRAPPER=$T/traced cargo check -p app) > "$T/build.log" 2>&1 || show_log
+	(cd "$T/w" && RUSTC_WRAPPER=$T/traced cargo "$@") > "$T/build.log" 2>&1 || show_log
 	ev=$(events)
-	cat "$T/traces"/* | grep -v O_WRONLY | grep -Ec -e '\.rmeta"' -e '/blobs/../[0-9a-f]+"'
+	opens=$(cat "$T/traces"/* | grep -v O_WRONLY | grep -Ec "$opened_p")
 }
-is "$(traced)" 1 "check: no hit reads metadata, but to copy the user's own"
+metadata='\.rmeta"|/blobs/../[0-9a-f]+"'
+kbuild "$T/w" clean
+opened "$metadata" check -p app
+is "$opens" 1 "check: no hit reads metadata, but to copy the user's own"
 victim=$(find "$T/w/target/debug/deps" -name 'libmid-*.rmeta' -links +1)
 printf X >> "$victim"
-ok "$(test "$(traced)" -gt 1; echo $?)" "check: but what was written to is read"
+kbuild "$T/w" clean
+opened "$metadata" check -p app
+runs "check: but what was written to is read" test "$opens" -gt 1
 is "$(cd "$T/w" && cargo check -q -p app 2>&1)" "" "check: and not handed out"
 runs "every blob is what it was" "$builddir/kache-cli" doctor --verify --checksums
+
+# Libraries that were asked for get a second name from cargo once they are there. That is no reason to read them, either.
+libraries='/target/debug/deps/lib[a-z]+-[0-9a-f]+\.(rlib|so)"'
+kbuild "$T/w" clean
+kbuild "$T/w" build
+kbuild "$T/w" clean
+opened "$libraries" build
+is "$opens" 0 "workspace: no hit reads a library"
+is "$(count '^(miss|uncached)') $(count '^hit')" "0 5" "workspace: all hits"
+is "$(find "$T/w/target/debug" -maxdepth 1 -name 'lib*.rlib' -links +1 | wc -l)" 2 "workspace: which have their second names"
+victim=$(find "$T/w/target/debug/deps" -name 'libleaf-*.rlib')
+cp "$victim" "$T/leaf.rlib"
+cat "$T/leaf.rlib" > "$victim"
+touch "$T/w/app/src/main.rs"
+opened "$libraries" build
+runs "workspace: but what was written to is read" test "$opens" -gt 0
+kbuild "$T/w" clean
+printf '// more\n' >> "$T/w/leaf/src/lib.rs"
+opened '\.rlib"' build
+is "$opens" 2 "workspace: what is compiled is read once, to be stored"
+is "$(count '^miss lib')" 2 "workspace: which were two"
 
 KACHE_LINK=copy
 export KACHE_LINK

@@ -283,6 +283,61 @@ static unsigned has_two(const char *text, size_t len)
 	return memmem(text, len, "two", 3) ? 5 : 0;
 }
 
+static void overwrite(const char *path, const char *text)
+{
+	KACHE_AUTO_FD int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	ok(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text), "%s is written to", path);
+}
+
+/* An output of ours, which is going to get another time, or another name. */
+static void test_map_output(struct kache_store *s)
+{
+	char *path = at("output"), *other = at("uplifted");
+	const struct timespec then[2] = { { .tv_sec = 1100000000 }, { .tv_sec = 1100000000 } };
+	struct kache_hash h = { { 3 } }, got;
+	struct kache_stat st;
+
+	write_file(path, "one", 0644);
+	kache_stat(path, true, &st);
+	kache_map_put_output(s, &st, 0, &h);
+	ok(!kache_map_hash(s, path, &st, &got) && kache_hash_eq(&got, &h), "known as it is");
+	is_int(link(path, other), 0, "another name");
+	ok(!kache_map_hash(s, path, &st, &got) && !kache_hash_eq(&got, &h), "but not by another ctime");
+	kache_map_put_output(s, &st, KACHE_TIME_KEPT, &h);
+	unlink(other);
+	ok(!kache_map_hash(s, path, &st, &got) && kache_hash_eq(&got, &h), "known with one name less");
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &(unsigned){ 0 }), "looked through");
+	looks = 0;
+	ok(!kache_map_traits(s, path, KACHE_TRAITS_SOURCE, 100, has_two, &(unsigned){ 0 }) && !looks, "once");
+	overwrite(path, "two");
+	ok(!kache_map_hash(s, path, &st, &got) && !kache_hash_eq(&got, &h), "and not after somebody wrote to it");
+	kache_map_put_output(s, &st, INT64_C(1100000000000000000), &h);
+	utimensat(AT_FDCWD, path, then, 0);
+	ok(!kache_map_hash(s, path, &st, &got) && kache_hash_eq(&got, &h), "known with the time that it is given");
+	unlink(path);
+	free(path);
+	free(other);
+}
+
+/* Read soon after it was made it is remembered, if the next change shows. */
+static void test_map_ticks(struct kache_store *s)
+{
+	char *path = at("ticks");
+	struct kache_stat st, after;
+	struct kache_hash a, b;
+
+	write_file(path, "one", 0644);
+	nanosleep(&(struct timespec){ .tv_nsec = 2 * KACHE_MAP_TICKS }, NULL);
+	is_int(kache_map_hash(s, path, &st, &a), 0, "hashed");
+	is_int(kache_map_get(s, &st, &b), st.btime && st.ctime % 1000000000 && kache_fs_keeps_times(path), "remembered where times are fine");
+	overwrite(path, "two");
+	ok(!kache_stat(path, true, &after) && after.ino == st.ino && after.ctime != st.ctime, "a change has another time");
+	ok(!kache_map_hash(s, path, &st, &b) && !kache_hash_eq(&a, &b), "and is seen");
+	unlink(path);
+	free(path);
+}
+
 /* Looked for in a file once, if its hash is remembered, too; whoever puts the hash anew has it looked for anew. */
 static void test_map_traits(struct kache_store *s)
 {
@@ -500,6 +555,8 @@ int main(void)
 	test_young(s);
 	test_map(s);
 	test_map_traits(s);
+	test_map_output(s);
+	test_map_ticks(s);
 	test_map_neighbours(s);
 	test_map_at_once();
 	test_open();
