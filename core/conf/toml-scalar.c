@@ -2,8 +2,6 @@
 #include "config.h"
 #include "conf/toml-parser.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool digit(char c)
@@ -144,6 +142,13 @@ static bool decimal_integer(const struct kache_buf *b, struct kache_toml *v)
 	return true;
 }
 
+static void floating(struct kache_buf *b, struct kache_toml *v)
+{
+	v->type = KACHE_TOML_FLOAT;
+	v->len = b->len;
+	v->text = kache_buf_steal(b);
+}
+
 static bool number(const char *s, struct kache_toml *v)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -155,10 +160,8 @@ static bool number(const char *s, struct kache_toml *v)
 	if (*s == '+' || *s == '-')
 		kache_buf_ch(&b, *s++);
 	if (!strcmp(s, "inf") || !strcmp(s, "nan")) {
-		v->type = KACHE_TOML_FLOAT;
-		v->number = *s == 'i' ? (double)INFINITY : (double)NAN;
-		if (b.len && b.data[0] == '-')
-			v->number = -v->number;
+		kache_buf_str(&b, s);
+		floating(&b, v);
 		return true;
 	}
 	start = s;
@@ -184,8 +187,7 @@ static bool number(const char *s, struct kache_toml *v)
 		return false;
 	if (!is_float)
 		return decimal_integer(&b, v);
-	v->type = KACHE_TOML_FLOAT;
-	v->number = strtod(b.data, NULL);
+	floating(&b, v);
 	return true;
 }
 

@@ -30,10 +30,9 @@ struct kache_toml {
 	size_t from, to;		/* its bytes in the text: of a value, or of a header (0, 0: neither) */
 	char *key;			/* in a table: the key, NUL-terminated, key_len bytes (it may hold NULs) */
 	size_t key_len;
-	char *text;			/* strings: the bytes; dates and times: as written; len bytes and a NUL */
+	char *text;			/* strings: the bytes; dates, times: as written; floats: for strtod; len bytes and a NUL */
 	size_t len;
 	int64_t integer;		/* also 0 or 1 for booleans */
-	double number;
 	struct kache_toml *child;	/* members or elements, in the order of the file */
 	struct kache_toml *next;
 	struct kache_toml *last;	/* of child */

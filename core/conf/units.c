@@ -4,8 +4,6 @@
 
 #include "base/buf.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,23 +12,38 @@ struct unit {
 	uint64_t factor;
 };
 
+static bool digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Whole digits, perhaps a point and more of them, a unit. What is behind the sixth decimal place counts for nothing. */
 static int parse(const char *text, const struct unit *units, uint64_t *out)
 {
-	char *end;
-	double n;
+	uint64_t n = 0, parts = 0, scale = 1;
 
-	if (*text < '0' || *text > '9')
+	if (!digit(*text))
 		return KACHE_E_INVALID;
-	errno = 0;
-	n = strtod(text, &end);
-	while (*end == ' ')
-		end++;
+	for (; digit(*text); text++)
+		if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, *text - '0', &n))
+			return KACHE_E_INVALID;
+	if (*text == '.' && !digit(*++text))
+		return KACHE_E_INVALID;
+	for (; digit(*text); text++) {
+		if (scale == 1000000)
+			continue;
+		scale *= 10;
+		parts = 10 * parts + (uint64_t)(*text - '0');
+	}
+	while (*text == ' ')
+		text++;
 	for (; units->name; units++)
-		if (!strcasecmp(units->name, end))
+		if (!strcasecmp(units->name, text))
 			break;
-	if (!units->name || errno || strpbrk(text, "xXpP") || n * (double)units->factor >= 9e18)
+	if (!units->name || __builtin_mul_overflow(n, units->factor, &n) ||
+	    __builtin_add_overflow(n, parts * units->factor / scale, &n) || n > INT64_MAX)
 		return KACHE_E_INVALID;
-	*out = (uint64_t)(n * (double)units->factor);
+	*out = n;
 	return KACHE_OK;
 }
 

@@ -49,10 +49,10 @@ static void scalar(struct kache_buf *b, const struct kache_toml *v)
 		kache_buf_fmt(b, "%lld", (long long)v->integer);
 		break;
 	case KACHE_TOML_FLOAT:
-		if (isnan(v->number))
+		if (isnan(strtod(v->text, NULL)))
 			kache_buf_str(b, "nan");
 		else
-			kache_buf_fmt(b, "%.17g", v->number);
+			kache_buf_fmt(b, "%.17g", strtod(v->text, NULL));
 		break;
 	case KACHE_TOML_BOOL:
 		kache_buf_str(b, v->integer ? "true" : "false");
@@ -107,7 +107,7 @@ static bool same_scalar(const struct kache_toml *v, const char *type, const char
 	scalar(&got, v);
 	switch (v->type) {
 	case KACHE_TOML_FLOAT:
-		return isnan(v->number) ? !!strstr(value, "nan") : strtod(value, NULL) == v->number;
+		return isnan(strtod(v->text, NULL)) ? !!strstr(value, "nan") : strtod(value, NULL) == strtod(v->text, NULL);
 	case KACHE_TOML_STRING:
 	case KACHE_TOML_INTEGER:
 	case KACHE_TOML_BOOL:
