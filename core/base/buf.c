@@ -51,21 +51,32 @@ char *kache_strdup(const char *s)
 
 char *kache_concat(const char *first, ...)
 {
-	size_t len = 0;
-	char *all, *to;
+	enum { KNOWN = 8 };	/* a path has few parts: each is measured once */
+	size_t lens[KNOWN], all = 0, n = 0;
+	char *text, *to;
 	va_list ap;
 
 	va_start(ap, first);
-	for (const char *s = first; s; s = va_arg(ap, const char *))
-		len += strlen(s);
+	for (const char *s = first; s; s = va_arg(ap, const char *)) {
+		size_t len = strlen(s);
+
+		if (n < KNOWN)
+			lens[n++] = len;
+		all += len;
+	}
 	va_end(ap);
-	all = to = kache_alloc(len + 1);
+	text = to = kache_alloc(all + 1);
+	n = 0;
 	va_start(ap, first);
-	for (const char *s = first; s; s = va_arg(ap, const char *))
-		to = stpcpy(to, s);
+	for (const char *s = first; s; s = va_arg(ap, const char *)) {
+		size_t len = n < KNOWN ? lens[n++] : strlen(s);
+
+		memcpy(to, s, len);
+		to += len;
+	}
 	va_end(ap);
 	*to = '\0';
-	return all;
+	return text;
 }
 
 char *kache_asprintf(const char *fmt, ...)

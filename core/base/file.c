@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -158,6 +159,29 @@ int kache_dir_entries(const char *path, struct kache_strs *out)
 	return read_dir(path, true, out);
 }
 
+/* The C library asks the kernel each time. A child is another process. */
+static _Atomic pid_t known_pid;
+
+static void forget_pid(void)
+{
+	known_pid = 0;
+}
+
+static pid_t own_pid(void)
+{
+	static _Atomic bool told;	/* twice does no harm */
+	pid_t pid = known_pid;
+
+	if (pid)
+		return pid;
+	pid = getpid();
+	if (told || !pthread_atfork(NULL, NULL, forget_pid)) {
+		told = true;
+		known_pid = pid;
+	}
+	return pid;
+}
+
 char *kache_temp_name(const char *dir, const char *prefix)
 {
 	static unsigned counter;
@@ -166,7 +190,7 @@ char *kache_temp_name(const char *dir, const char *prefix)
 	kache_buf_str(&b, dir);
 	kache_buf_ch(&b, '/');
 	kache_buf_str(&b, prefix);
-	kache_buf_decimal(&b, (uint64_t)getpid());
+	kache_buf_decimal(&b, (uint64_t)own_pid());
 	kache_buf_ch(&b, '-');
 	kache_buf_decimal(&b, __atomic_fetch_add(&counter, 1, __ATOMIC_RELAXED));
 	return kache_buf_steal(&b);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void test_reader(void)
@@ -130,6 +131,32 @@ static void test_files(void)
 	free(dir);
 }
 
+/* A child's names are its own, also if its parent has had some before. */
+static void test_temp_names(void)
+{
+	KACHE_AUTO_FREE char *first = kache_temp_name("d", "x-"), *second = kache_temp_name("d", "x-"), *own = NULL;
+	char theirs[64] = "";
+	int answer[2], status;
+	pid_t pid;
+
+	ok(strcmp(first, second) && !strncmp(first, "d/x-", 4), "%s and %s", first, second);
+	if (pipe(answer) || (pid = fork()) < 0) {
+		ok(0, "a child: %s", strerror(errno));
+		return;
+	}
+	if (!pid) {
+		char *name = kache_temp_name("d", "x-");
+
+		_exit(write(answer[1], name, strlen(name)) < 0);
+	}
+	waitpid(pid, &status, 0);
+	ok(read(answer[0], theirs, sizeof theirs - 1) > 0, "a child's name");
+	own = kache_asprintf("d/x-%ld-", (long)pid);
+	ok(!strncmp(theirs, own, strlen(own)), "%s has its number", theirs);
+	close(answer[0]);
+	close(answer[1]);
+}
+
 static void test_text(void)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -177,6 +204,7 @@ int main(void)
 	test_paths();
 	test_hash();
 	test_files();
+	test_temp_names();
 	test_text();
 	return done();
 }
