@@ -46,6 +46,7 @@ struct kache_call {
 	char *profile;			/* "debug" of target/debug, or "" */
 	const char *target;		/* triple, or NULL: the compiler's own */
 	bool query;			/* a question to the compiler: an answer, and no file */
+	bool announced;			/* the caller was told of the first outputs already; see kache_language.notice */
 	unsigned width;			/* how diagnostics are laid out, 0: not told; see kache_language.serves */
 	uint64_t started_mono, started_ms;
 	/* When the compiler was started. A file that is written from then on is not older than the first, one
@@ -111,6 +112,11 @@ struct kache_language {
 	enum kache_linking (*linking)(const struct kache_call *c, uint32_t role, int *old);
 	/* What the caller will do to the times of an output once this call is over, as in kache_map_put_output. May be NULL. */
 	int64_t (*later)(const struct kache_call *c, uint32_t role);
+	/* Does the caller go on as soon as it is told of the first outputs? Then how much of err (the compiler's standard error)
+	 * tells of them, and *outputs how many of the entry's they are; else 0. May be NULL. */
+	size_t (*notice)(const struct kache_call *c, const struct kache_entry *e, const struct kache_buf *err, size_t *outputs);
+	/* The same of what a compiler has said up to now; 0: not all of it yet. With `notice` only. */
+	size_t (*told)(const struct kache_buf *err);
 	/* After a run: whether what ran is what the key holds. NULL: kache_call_compiler_same. */
 	bool (*same)(const struct kache_call *c);
 	/* Where an output belongs that something else stands for in its place (wrapper/script.h), or NULL. The hook may be NULL. */

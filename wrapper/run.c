@@ -101,6 +101,13 @@ static void child_main(struct kache_call *c, char **argv, const int out[2], cons
 /* Complete lines of standard error go on at once: cargo starts dependents on the metadata notice. */
 static void pass_lines(struct kache_call *c, const struct kache_buf *err, size_t *done, bool all)
 {
+	/* Not what it was told from the store; unless the compiler now says something else. */
+	if (c->announced) {
+		*done = c->lang->told(err);
+		if (!*done && !all)
+			return;
+		c->announced = false;
+	}
 	while (*done < err->len) {
 		const char *from = err->data + *done, *nl = memchr(from, '\n', err->len - *done);
 		size_t len = nl ? (size_t)(nl - from) + 1 : err->len - *done;

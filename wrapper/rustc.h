@@ -17,7 +17,7 @@ bool kache_rust_edited(struct kache_call *c);
 bool kache_rust_edit(struct kache_call *c);
 void kache_rust_note(struct kache_call *c, struct kache_run *run);
 bool kache_rust_replacing(struct kache_call *c, bool compiled);
-/* wrapper/rust-output.c, wrapper/rust-inputs.c and wrapper/rust-age.c */
+/* wrapper/rust-output.c and wrapper/rust-inputs.c */
 void kache_rust_outputs(const struct kache_call *c, const struct kache_run *run, struct kache_strs *names);
 /* Where rustc writes the unit's dep-info, fresh memory; for calls with --out-dir. */
 char *kache_rust_depinfo(const struct kache_call *c);
@@ -25,7 +25,10 @@ char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
-/* Whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
+/* wrapper/rust-notice.c, see struct kache_language */
+size_t kache_rust_notice(const struct kache_call *c, const struct kache_entry *e, const struct kache_buf *err, size_t *outputs);
+size_t kache_rust_told(const struct kache_buf *err);
+/* wrapper/rust-age.c: whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
 bool kache_rust_may_be_old(const struct kache_call *c);
 int kache_rust_collect(struct kache_collector *k);
 /* Whether it lies in a directory of dependencies (-L dependency=), by its name in the call or by the one without links, by which

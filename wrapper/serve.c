@@ -15,6 +15,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* One output is in place, and whoever waited for it at work, but the others can't be had: the disk is full, as a rule. The same
+ * compile makes the same once more. */
+_Noreturn static void compile_announced(struct kache_call *c)
+{
+	struct kache_run run = { 0 };
+	struct kache_error err;
+	int status;
+
+	if (kache_run_compiler(c, &run, &err))
+		kache_call_passthrough(c, "run-failed", err.text);
+	status = run.status;
+	c->event.compile_us = run.compile_us;
+	kache_call_event(c, "passthrough", "restore-failed", NULL);
+	kache_run_release(&run);
+	kache_report_end();
+	kache_run_exit(status);
+}
+
 /* Puts an entry's outputs in place and ends the process. Returns only if that can't be done. */
 static int use_entry(struct kache_call *c, const struct kache_hash *key, const char *from, char **why)
 {
@@ -42,6 +60,8 @@ static int use_entry(struct kache_call *c, const struct kache_hash *key, const c
 	*why = kache_strdup("blob missing or damaged");
 	c->event = (struct kache_event){ .invocation = &c->invocation };
 	kache_entry_release(&e);
+	if (c->announced)
+		compile_announced(c);
 	return rc;
 }
 

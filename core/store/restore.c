@@ -39,13 +39,14 @@ static int prepare_text(struct kache_restore *r)
 
 static int prepare_copy(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
 {
-	KACHE_AUTO_FD int from = -1;
+	KACHE_AUTO_FD int from = r->from;
 	KACHE_AUTO_FD int to = -1;
-	/* The kernel takes the umask off, as it did for the compiler. */
-	int rc = kache_blob_open(s, &r->output->blob, r->output->size, &from);
+	int rc = from < 0 ? kache_blob_open(s, &r->output->blob, r->output->size, &from) : KACHE_OK;
 
+	r->from = -1;
 	if (rc)
 		return rc;
+	/* The kernel takes the umask off, as it did for the compiler. */
 	r->temp = temp_beside(r->path);
 	to = open_temp(r, r->output->mode & 0100 ? 0777 : 0666);
 	if (to < 0)
@@ -57,7 +58,7 @@ static int prepare_copy(struct kache_store *s, struct kache_restore *r, enum kac
 
 /* A link appears whole, so it is made when everything else is ready. What is checked here is that the
  * blob is sound. */
-static int prepare_link(struct kache_store *s, struct kache_restore *r)
+static int check_link(struct kache_store *s, struct kache_restore *r)
 {
 	KACHE_AUTO_FREE char *blob = kache_store_path(s, "blobs", &r->output->blob);
 	struct kache_hash known;
@@ -117,7 +118,7 @@ static int place_link(struct kache_store *s, struct kache_restore *r)
 	return KACHE_OK;
 }
 
-static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+static int check(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
 {
 	struct stat st;
 	int rc;
@@ -126,13 +127,20 @@ static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_li
 	if (r->there && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
 		return KACHE_E_UNSUPPORTED;
 	if (r->output->role == KACHE_ROLE_DEPINFO)
-		return prepare_text(r);
+		return KACHE_OK;
 	if (r->linking != KACHE_LINKING_NOT && kache_links(policy)) {
-		rc = prepare_link(s, r);
+		rc = check_link(s, r);
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;
 	}
-	return prepare_copy(s, r, policy);
+	return kache_blob_open(s, &r->output->blob, r->output->size, &r->from);
+}
+
+static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+{
+	if (r->placed || r->linked)
+		return KACHE_OK;
+	return r->output->role == KACHE_ROLE_DEPINFO ? prepare_text(r) : prepare_copy(s, r, policy);
 }
 
 static int place(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
@@ -172,15 +180,42 @@ static void remember(struct kache_store *s, const struct kache_restore *r)
 		kache_map_put_blob(s, &st, &r->output->blob);
 }
 
-int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
+static int finish(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+{
+	int rc = r->placed ? KACHE_OK : place(s, r, policy);
+
+	if (!rc && !r->placed)
+		remember(s, r);
+	r->placed = !rc;
+	return rc;
+}
+
+int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
 {
 	int rc = KACHE_OK;
 
 	for (size_t i = 0; i < n; i++) {
 		r[i].temp = NULL;
-		r[i].linked = r[i].retimed = r[i].young = r[i].there = false;
-		rc = rc ? rc : prepare(s, &r[i], policy);
+		r[i].from = -1;
+		r[i].linked = r[i].retimed = r[i].young = r[i].there = r[i].placed = false;
+		rc = rc ? rc : check(s, &r[i], policy);
 	}
+	return rc;
+}
+
+int kache_restore_first(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+{
+	int rc = prepare(s, r, policy);
+
+	return rc ? rc : finish(s, r, policy);
+}
+
+int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
+{
+	int rc = KACHE_OK;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = prepare(s, &r[i], policy);
 	return rc;
 }
 
@@ -188,12 +223,11 @@ int kache_restore_finish(struct kache_store *s, struct kache_restore *r, size_t 
 {
 	int rc = prepared;
 
-	for (size_t i = 0; i < n && !rc; i++) {
-		rc = place(s, &r[i], policy);
-		if (!rc)
-			remember(s, &r[i]);
-	}
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = finish(s, &r[i], policy);
 	for (size_t i = 0; i < n; i++) {
+		if (r[i].from >= 0)
+			close(r[i].from);
 		if (!r[i].temp)
 			continue;
 		unlink(r[i].temp);
@@ -205,5 +239,7 @@ int kache_restore_finish(struct kache_store *s, struct kache_restore *r, size_t 
 
 int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy)
 {
-	return kache_restore_finish(s, r, n, policy, kache_restore_prepare(s, r, n, policy));
+	int rc = kache_restore_check(s, r, n, policy);
+
+	return kache_restore_finish(s, r, n, policy, rc ? rc : kache_restore_prepare(s, r, n, policy));
 }

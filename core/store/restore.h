@@ -1,4 +1,4 @@
-/* Putting stored outputs in place: all or nothing, never through an existing file. */
+/* Putting stored outputs in place: all or nothing (but for what somebody waits for), never through an existing file. */
 #ifndef KACHE_STORE_RESTORE_H
 #define KACHE_STORE_RESTORE_H
 
@@ -25,16 +25,22 @@ struct kache_restore {			/* one output to be put in place */
 	/* filled by kache_restore_all */
 	bool linked, retimed, young;	/* one inode with its blob, which gets another time; which is that of now */
 	bool there;			/* something was */
+	bool placed;
+	int from;			/* the blob that will be copied, or -1 */
 	char *temp;
 };
 
-/* Prepares everything under temporary names beside its destination: nothing there has changed yet, and r[].there tells
- * what will be replaced. Destinations that are neither regular files nor symlinks are refused (KACHE_E_UNSUPPORTED). */
+/* In this order: looks whether all of it can be had, and writes nothing; r[].there tells what will be replaced, which is
+ * refused where it is neither a regular file nor a symlink (KACHE_E_UNSUPPORTED). */
+int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
+/* Puts one of them in place before others, for somebody who waits for it. */
+int kache_restore_first(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy);
+/* Prepares the others under temporary names beside their destinations: nothing there has changed yet. */
 int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
-/* Renames all of it, or with the error of the preparation removes it; returns that, or its own. What was put in place
- * is entered in inputs.map. */
+/* Renames all of it, or with the error of one of these removes it; returns that, or its own. What was put in place
+ * is entered in inputs.map. Wanted in any case. */
 int kache_restore_finish(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy, int prepared);
-/* Both. */
+/* All of it, none before the others. */
 int kache_restore_all(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
 
 #endif

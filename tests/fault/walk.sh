@@ -9,11 +9,11 @@ cd "$T/p" || exit 99
 printf 'pub fn f() -> u32 { 1 }\n' > lib.rs
 printf 'fn main() { println!("one"); }\n' > bin.rs
 export KACHE_DAEMON=off
-kind=lib emit=dep-info,metadata,link
+kind=lib emit=dep-info,metadata,link json=
 run() { # run COMMAND…: one compile through kache
 	rm -rf "$T/out"
 	mkdir -p "$T/out"
-	"$@" "$KACHE" rustc --crate-name x --crate-type $kind --emit=$emit --out-dir "$T/out" $kind.rs > "$T/log" 2>&1
+	"$@" "$KACHE" rustc --crate-name x --crate-type $kind --emit=$emit $json --out-dir "$T/out" $kind.rs > "$T/log" 2>&1
 }
 results() { (cd "$T/out" && cat ./*x* | cksum && ls -A | tr '\n' ' '); }
 
@@ -58,7 +58,11 @@ walk() { # walk NAME STORE CALLS: fail each call once
 			why=
 			test $code = 0 || why="exit status $code"
 			right || why="$why wrong-output"
-			test "$(grep -c . "$T/log")" -le 1 || why="$why too-much-talk"
+			test "$(grep -c '^[^{]' "$T/log")" -le 1 || why="$why too-much-talk"
+			test -z "$json" || test "$(grep -c '"emit":"metadata"' "$T/log")" = 1 || why="$why wrong-notice"
+			# What was told of must be what stays.
+			tail -n 1 "$T/cache/events/current.jsonl" 2> /dev/null | grep -q restore-failed && test "$right_is" != "$wanted" &&
+				why="$why two-outputs"
 			test "$(find "$T/cache/tmp" -type f 2> /dev/null | wc -l)" -le 1 || why="$why litter-in-the-store"
 			run env && right || why="$why wrong-afterwards"
 			test -z "$why" && continue
@@ -85,6 +89,12 @@ walk publish "$T/empty" "$all" 50
 rm -rf "$T/cache"
 walk "the very first" "$T/none" "$(printf '%s\n' "$all" | grep ^ENOSPC)" 20
 walk restore "$T/full" "$all" 30
+
+json="--error-format=json --json=artifacts"
+compare_with
+cp -a "$T/cache" "$T/told"
+walk "restore with notices" "$T/told" "$all" 30
+json=
 
 kind=bin emit=dep-info,link
 compare_with

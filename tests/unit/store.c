@@ -196,6 +196,16 @@ static void test_restore(struct kache_store *s)
 	o[1].size++;
 	unlink(out);
 	ok(kache_restore_all(s, r, 3, KACHE_LINK_AUTO) != 0 && access(out, F_OK), "one bad blob, nothing is placed");
+	unlink(exe);
+	unlink(dep);
+	ok(kache_restore_check(s, r, 3, KACHE_LINK_AUTO) != 0, "which shows before anything is written");
+	kache_restore_finish(s, r, 3, KACHE_LINK_AUTO, KACHE_E_CORRUPT);
+	kache_blob_put_file(s, src, KACHE_LINKING_NOT, &o[1].blob, &o[1].size, &err);
+	ok(!kache_restore_check(s, r, 3, KACHE_LINK_AUTO) && access(out, F_OK) && access(exe, F_OK), "all of it can be had");
+	ok(!kache_restore_first(s, &r[1], KACHE_LINK_AUTO) && !access(exe, X_OK) && access(out, F_OK), "one comes first");
+	is_int(kache_restore_prepare(s, r, 3, KACHE_LINK_AUTO), 0, "the others are prepared");
+	is_int(kache_restore_finish(s, r, 3, KACHE_LINK_AUTO, KACHE_E_IO), KACHE_E_IO, "and given up");
+	ok(!access(exe, X_OK) && access(out, F_OK) && access(dep, F_OK), "the first stays");
 	mkfifo(fifo, 0600);
 	r[0].path = fifo;
 	is_int(kache_restore_all(s, r, 1, KACHE_LINK_AUTO), KACHE_E_UNSUPPORTED, "a pipe is left alone");
