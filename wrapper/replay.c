@@ -25,7 +25,7 @@ static int restore(struct kache_call *c, struct kache_restore *r, size_t n, cons
 	for (size_t i = 0; i < n; i++)
 		there |= r[i].there;
 	/* Should the others fail the compiler has to run as it did for the store. */
-	if (!rc && said->early && !there && !c->store->readonly) {
+	if (!rc && said->early && n <= KACHE_RESTORE_HELD && !there && !c->store->readonly) {
 		for (size_t i = 0; i < said->outputs && !rc; i++)
 			rc = kache_restore_first(c->store, &r[i], policy);
 		c->announced = !rc && !kache_write_all(STDERR_FILENO, said->err.data, said->early);

@@ -23,6 +23,7 @@ _Noreturn static void compile_announced(struct kache_call *c)
 	struct kache_error err;
 	int status;
 
+	kache_ask_end();
 	if (kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "run-failed", err.text);
 	status = run.status;

@@ -118,7 +118,7 @@ static int place_link(struct kache_store *s, struct kache_restore *r)
 	return KACHE_OK;
 }
 
-static int check(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
+static int check(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy, bool hold)
 {
 	struct stat st;
 	int rc;
@@ -133,7 +133,7 @@ static int check(struct kache_store *s, struct kache_restore *r, enum kache_link
 		if (rc != KACHE_E_UNSUPPORTED)
 			return rc;
 	}
-	return kache_blob_open(s, &r->output->blob, r->output->size, &r->from);
+	return hold ? kache_blob_open(s, &r->output->blob, r->output->size, &r->from) : KACHE_OK;
 }
 
 static int prepare(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)
@@ -198,7 +198,7 @@ int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n
 		r[i].temp = NULL;
 		r[i].from = -1;
 		r[i].linked = r[i].retimed = r[i].young = r[i].there = r[i].placed = false;
-		rc = rc ? rc : check(s, &r[i], policy);
+		rc = rc ? rc : check(s, &r[i], policy, i < KACHE_RESTORE_HELD);
 	}
 	return rc;
 }

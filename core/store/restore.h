@@ -31,7 +31,9 @@ struct kache_restore {			/* one output to be put in place */
 };
 
 /* In this order: looks whether all of it can be had, and writes nothing; r[].there tells what will be replaced, which is
- * refused where it is neither a regular file nor a symlink (KACHE_E_UNSUPPORTED). */
+ * refused where it is neither a regular file nor a symlink (KACHE_E_UNSUPPORTED). Blobs that are to be copied stay open;
+ * those behind the first KACHE_RESTORE_HELD are looked at by _prepare, since a script may have left thousands. */
+enum { KACHE_RESTORE_HELD = 16 };
 int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
 /* Puts one of them in place before others, for somebody who waits for it. */
 int kache_restore_first(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +215,34 @@ static void test_restore(struct kache_store *s)
 	free(exe);
 	free(dep);
 	free(fifo);
+}
+
+/* More outputs than a process may have files open. */
+static void test_restore_many(struct kache_store *s)
+{
+	enum { MANY = 200, OPEN = 40 };
+	struct kache_output o = { .role = KACHE_ROLE_OTHER, .mode = 0644 };
+	struct kache_restore r[MANY];
+	struct rlimit old, low;
+	struct kache_error err;
+	char *src = at("many-src");
+	unsigned there = 0;
+
+	write_file(src, "one of many", 0644);
+	kache_blob_put_file(s, src, KACHE_LINKING_NOT, &o.blob, &o.size, &err);
+	for (int i = 0; i < MANY; i++)
+		r[i] = (struct kache_restore){ .output = &o, .path = kache_asprintf("%s/many-%d", dir, i) };
+	getrlimit(RLIMIT_NOFILE, &old);
+	low = (struct rlimit){ .rlim_cur = OPEN, .rlim_max = old.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &low);
+	is_int(kache_restore_all(s, r, MANY, KACHE_LINK_AUTO), 0, "more outputs than files that may be open");
+	setrlimit(RLIMIT_NOFILE, &old);
+	for (int i = 0; i < MANY; i++) {
+		there += !unlink(r[i].path);
+		free((char *)(uintptr_t)r[i].path);
+	}
+	is_int(there, MANY, "all are there");
+	free(src);
 }
 
 /* One inode with an output that has to be new. */
@@ -562,6 +591,7 @@ int main(void)
 	}
 	test_blobs(s);
 	test_restore(s);
+	test_restore_many(s);
 	test_young(s);
 	test_map(s);
 	test_map_traits(s);
