@@ -70,6 +70,7 @@ struct kache_call {
 	 * of the user's: the same as long as it has this name. */
 	bool lasting;
 	bool probe;			/* a build script's question: failing is an answer too */
+	char *asked;			/* the crate's name as the caller has it, where args has another; else NULL */
 	bool edited;			/* compiled as asked for, with incremental state (wrapper/rust-edited.c) */
 	bool remap;
 };
@@ -100,6 +101,8 @@ struct kache_language {
 	/* The command line that really runs; *file is a temporary file that it needs, or stays NULL. */
 	int (*command)(struct kache_call *c, struct kache_run *run, struct kache_strs *argv, char **file,
 		       struct kache_error *err);
+	/* After a run, good or not: outputs get the names that were asked for. May be NULL. */
+	void (*ran)(const struct kache_call *c);
 	/* The inputs of a run, see wrapper/collect.h. */
 	int (*collect)(struct kache_collector *k);
 	/* Names of the outputs of a good run, as an entry has them. */

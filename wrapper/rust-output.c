@@ -96,7 +96,9 @@ char *kache_rust_depinfo(const struct kache_call *c)
 
 char *kache_rust_place(const struct kache_call *c, const char *name)
 {
-	return kache_path_join(c->args.out_dir, name);
+	KACHE_AUTO_FREE char *asked = c->asked ? kache_rust_asked_name(c, name) : NULL;
+
+	return kache_path_join(c->args.out_dir, asked ? asked : name);
 }
 
 /* Libraries that were asked for, and shared ones always, get a second name in the profile's directory (cargo::core::compiler,

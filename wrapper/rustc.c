@@ -55,6 +55,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 {
 	const char *reason;
 	int argc = 1, skip;
+	char **named;
 
 	*detail = NULL;
 	reason = kache_call_begin(c, argv, err);
@@ -65,6 +66,12 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 	/* clippy-driver is given the rustc that cargo would have run, as its first argument. */
 	skip = 1 + (!strcmp(kache_path_base(argv[0]), "clippy-driver") && argc > 1 && argv[1][0] != '-' && argv[1][0] != '@');
 	kache_rust_args_parse(argc - skip, argv + skip, c->cwd, &c->args);
+	c->probe = c->args.class == KACHE_RUST_COMPILE && is_probe(c);
+	named = kache_rust_autocfg(c, argc - skip, argv + skip);
+	if (named) {
+		kache_rust_args_release(&c->args);
+		kache_rust_args_parse(argc - skip, named, c->cwd, &c->args);
+	}
 	c->query = c->args.class == KACHE_RUST_QUERY;
 	c->unit = c->args.crate;
 	c->target = c->args.target;
@@ -75,7 +82,6 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		*detail = c->args.detail;
 		return c->args.why;
 	}
-	c->probe = c->args.class == KACHE_RUST_COMPILE && is_probe(c);
 	c->kind = kache_call_kind(c);
 	c->package = kache_call_package(c);
 	reason = kache_call_bypassed(c, c->args.source, &c->args.argv, kache_rust_links(&c->args), detail);
@@ -184,6 +190,7 @@ const struct kache_language kache_language_rust = {
 	.role = kache_rust_role,
 	.linking = kache_rust_linking,
 	.later = kache_rust_later,
+	.ran = kache_rust_ran,
 	.notice = kache_rust_notice,
 	.told = kache_rust_told,
 	.beside = kache_script_beside,

@@ -25,6 +25,11 @@ char *kache_rust_place(const struct kache_call *c, const char *name);
 uint32_t kache_rust_role(const struct kache_call *c, const char *name);
 enum kache_linking kache_rust_linking(const struct kache_call *c, uint32_t role, int *old);
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role);
+/* wrapper/rust-autocfg.c: for a question of autocfg the arguments with the name that all of them have, and c->asked; else NULL. */
+char **kache_rust_autocfg(struct kache_call *c, int argc, char *const *argv);
+/* The name of an output as it was asked for, fresh memory. With c->asked only. */
+char *kache_rust_asked_name(const struct kache_call *c, const char *name);
+void kache_rust_ran(const struct kache_call *c);
 /* wrapper/rust-notice.c, see struct kache_language */
 size_t kache_rust_notice(const struct kache_call *c, const struct kache_entry *e, const struct kache_buf *err, size_t *outputs);
 size_t kache_rust_told(const struct kache_buf *err);

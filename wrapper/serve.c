@@ -218,6 +218,8 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 		kache_warn_once("run", err.text);
 		kache_call_passthrough(c, "run-failed", err.text);
 	}
+	if (c->lang->ran)
+		c->lang->ran(c);
 	status = run.status;
 	c->event.compile_us = run.compile_us;
 	c->event.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

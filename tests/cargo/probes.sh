@@ -43,6 +43,45 @@ test -s "$T/o"; ok $? "is the metadata"
 feed='pub fn g() { broken }'
 twice "an error on standard input" 1 --crate-name probe --crate-type=lib --emit=llvm-ir --out-dir "$OUT_DIR" -
 
+# autocfg's questions have names at random.
+feed='pub fn g() -> u32 { 4 }'
+autocfg() { # autocfg NAME [ARGUMENT…]
+	printf '%s' "$feed" > "$T/in"
+	ask --crate-name "$@" --crate-type=lib --out-dir "$OUT_DIR" --emit=llvm-ir - < "$T/in"
+}
+autocfg autocfg_0123456789abcdef_0
+like "$(last)" '"result":"probe-miss"' "autocfg: asked first"
+is "$code $(ls out)" "0 autocfg_0123456789abcdef_0.ll" "autocfg: the file has the name"
+cp out/*.ll "$T/first.ll"; rm out/*
+autocfg autocfg_fedcba9876543210_0
+like "$(last)" '"result":"probe-hit"' "autocfg: with another name it is answered"
+is "$code $(ls out)" "0 autocfg_fedcba9876543210_0.ll" "autocfg: its file has the other name"
+runs "autocfg: and is the same" cmp out/autocfg_fedcba9876543210_0.ll "$T/first.ll"
+rm out/*
+autocfg autocfg_fedcba9876543210_1
+like "$(last)" '"result":"probe-miss"' "autocfg: the next one is another"
+feed='pub fn g() -> u32 { 5 }'
+autocfg autocfg_0000000000000000_0
+like "$(last)" '"result":"probe-miss"' "autocfg: another source is another"
+feed='pub fn g() -> u32 { broken }'
+for name in autocfg_1111111111111111_2 autocfg_2222222222222222_2; do rm -f out/*; autocfg $name; done
+is "$code $(ls out)" "1 " "autocfg: what does not compile leaves nothing"
+like "$(last)" '"result":"probe-hit"' "autocfg: and is answered, too"
+feed='pub fn g() -> &'"'"'static str { concat!(module_path!(), "!") }'
+for name in autocfg_123456789abcdef_0 autocfg_0123456789abcdeff_0 autocfg_0123456789abcdeg_0 autocfg_0123456789abcdef_ xautocfg_0123456789abcdef_0; do
+	rm -f out/*
+	autocfg $name
+	runs "$name is a name like others" grep -q "$name" "out/$name.ll"
+done
+rm -f out/*
+printf '%s' "$feed" > "$T/in"
+ask --crate-name=autocfg_4444444444444444_0 --crate-type=lib --out-dir "$OUT_DIR" --emit=llvm-ir - < "$T/in"
+is "$(ls out)" autocfg_4444444444444444_0.ll "one word is as good as two"
+runs "one word is as good as two: the name is all questions'" grep -q autocfg_0000000000000000_0 out/*.ll
+rm -f out/*
+autocfg autocfg_3333333333333333_0 -o "$T/named.ll"
+runs "where the file is named, too" grep -q autocfg_3333333333333333_0 "$T/named.ll"
+
 # What changes the answer.
 echo 'pub fn f( {}' > "$T/good.rs"
 ask --edition=2021 --crate-name=probe --crate-type=lib --emit=metadata --out-dir "$OUT_DIR" "$T/good.rs"
