@@ -49,10 +49,11 @@ behind_links() {
 # An old object may be linked to others, or be a link itself.
 over() {
 	cc_begin over
+	sleep 0.1	# what was written in this tick may change again within it
 	"$KACHE" $cc -c x.c
 	cp x.o kept.o; ln kept.o other.o; ln -f kept.o x.o
 	echo '#define H 2' > h.h
-	sleep 0.02	# what was written in this tick may change again within it
+	sleep 0.1
 	"$KACHE" $cc -c x.c
 	echo '#define H 1' > h.h
 	"$KACHE" $cc -c x.c
