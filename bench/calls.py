@@ -59,13 +59,27 @@ class Caller:
         return [] if before else [int(n) / 1e9 for n in done.stdout.split()]
 
 
-def headers_of(name, work):
-    """How many files the compile reads beside its source."""
+def inputs_of(name, work):
+    """The files that the compile reads."""
     source, text, command = FILES[name]
     (work / source).write_text(text % (0, 0))
     words = [command[0]] + [a for a in command if a.startswith("-std")] + ["-M", source]
     listed = subprocess.run(words, cwd=work, capture_output=True, text=True, check=True).stdout
-    return len([w for w in listed.split() if w != "\\"]) - 2
+    return [w for w in listed.split() if w != "\\"][1:]
+
+
+class Floor(Caller):
+    """No cache: a program that looks at what the compiler has read, and links what it has made."""
+
+    def __init__(self, plain, work, name):
+        super().__init__(plain.tool, work / "hit-floor" / name.replace(" ", ""), name, plain.floorw)
+        super().call()
+        (self.where / "inputs").write_text("\n".join(inputs_of(name, self.where)))
+        self.argv = [self.floorw, "--look", "inputs"]
+        for output in OUTPUTS:
+            if (self.where / output).exists():
+                (self.where / output).rename(self.where / ("made-" + output))
+                self.argv += ["made-" + output, output]
 
 
 def count_calls(caller, work):
@@ -104,6 +118,7 @@ def hits_of(found, work, name, rounds, floorw):
     callers = [Caller(t, work / ("hit-" + t.name) / name.replace(" ", ""), name, floorw) for t in found]
     plain = [c for c in callers if not c.tool.launch]
     callers = [c for c in callers if c.tool.launch]
+    floors = [Floor(c, work, name) for c in plain]
     for caller in callers:
         caller.call()
     time.sleep(2.5)		# what is younger than two seconds is not remembered
@@ -111,20 +126,20 @@ def hits_of(found, work, name, rounds, floorw):
         for caller in callers:
             caller.call()
     before = {c: c.tool.hits() for c in callers}
-    walls, cpus = {c: [] for c in plain + callers}, {c: [] for c in plain + callers}
+    walls, cpus = {c: [] for c in plain + floors + callers}, {c: [] for c in plain + floors + callers}
     for i in range(rounds):
-        for caller in turns(callers, i) + (plain if i % 60 == 0 else []):
+        for caller in turns(floors + callers, i) + (plain if i % 60 == 0 else []):
             wall, cpu = caller.call()
             walls[caller].append(wall)
             cpus[caller].append(cpu)
     results = {}
-    for caller in plain + callers:
+    for caller in plain + floors + callers:
         if caller in before and caller.tool.hits() - before[caller] != rounds:
             raise RuntimeError("%s: %d hits of %d calls" % (caller.tool.name, caller.tool.hits() - before[caller], rounds))
         ours = caller.tool.name == "kache"
-        results[caller.tool.name] = dict(
+        results["floor" if caller in floors else caller.tool.name] = dict(
             spread(walls[caller]), cpu_us=statistics.mean(cpus[caller]) * 1e6, rounds=len(walls[caller]),
-            calls=count_calls(caller, work) if caller in before else None, instructions=count_instructions(caller, work) if ours else None)
+            calls=count_calls(caller, work) if caller not in plain else None, instructions=count_instructions(caller, work) if ours else None)
     return results
 
 
@@ -162,7 +177,7 @@ def measure(found, work, part, rounds, names, floorw):
             results[name] = hits_of(found, work, name, max(100, 60 * rounds), floorw)
         else:
             results[name] = misses_of(found, work, name, max(5, 6 * rounds) if name == "small C" else max(5, 3 * rounds), floorw)
-        results[name] = {"headers": headers_of(name, work), "tools": results[name]}
+        results[name] = {"headers": len(inputs_of(name, work)) - 1, "tools": results[name]}
         os.chdir(home)
         for where in work.glob("hit-*" if part == "c-hit" else "miss-*"):
             shutil.rmtree(where)

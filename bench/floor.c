@@ -5,6 +5,8 @@
  *	FLOOR_REPLAY=dir   answer from what is kept; fail where nothing is, for that would be no floor
  *	--memory program argument…   run that and print its peak resident memory in KiB
  *	--time program argument…     run that and print nanoseconds: of wall, of processor
+ *	--look list from to…         stat each file that a line of list names, then link the outputs: the least that a hit of a C
+ *	                             compile can be which looks at what the compiler read
  *
  * dir/<id>/ holds one call's outputs under their own names and `said`: a line "exit files outlen errlen",
  * a line "mode name" per file, then standard output and standard error. The id is a hash of the working
@@ -354,6 +356,27 @@ static int print_memory(char **argv)
 	return 0;
 }
 
+static int look(char **argv)
+{
+	int fd = open(argv[0], O_RDONLY);
+	struct stat st;
+	char *text;
+
+	if (fd < 0 || fstat(fd, &st))
+		fail(argv[0]);
+	text = malloc((size_t)st.st_size + 1);
+	if (!text || read(fd, text, (size_t)st.st_size) != st.st_size)
+		fail(argv[0]);
+	text[st.st_size] = '\0';
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		if (stat(line, &st))
+			fail(line);
+	for (argv++; argv[0] && argv[1]; argv += 2)
+		if (link(argv[0], argv[1]))
+			fail(argv[1]);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *to = getenv("FLOOR_RECORD"), *from = getenv("FLOOR_REPLAY");
@@ -363,6 +386,8 @@ int main(int argc, char **argv)
 		return print_memory(argv + 2);
 	if (argc > 2 && !strcmp(argv[1], "--time"))
 		return print_time(argv + 2);
+	if (argc > 2 && !strcmp(argv[1], "--look"))
+		return look(argv + 2);
 	if (argc < 2 || !to == !from) {
 		fputs("floorw: usage: FLOOR_RECORD=dir|FLOOR_REPLAY=dir floorw rustc argument…\n", stderr);
 		return 2;

@@ -85,6 +85,8 @@ def c_ratios(data):
             theirs = best(one["tools"], lambda r: r["us"], names)
             if theirs:
                 found.append(("hit, %s: %s / ours" % (name, what), theirs / one["tools"]["kache"]["us"], bound, False))
+                if "floor" in one["tools"]:
+                    found.append(("hit, %s: %s / floor" % (name, what), theirs / one["tools"]["floor"]["us"], None, False))
     for name, one in data.get("c-miss", {}).items():
         for what, names in (("ccache, direct mode", ("ccache",)), ("ccache, depend mode", ("ccache-depend",))):
             theirs = best(one["tools"], lambda r: r.get("over_cpu", {}).get("us", 0), names)
@@ -105,6 +107,8 @@ def c_ratios(data):
 def c_markdown(data):
     lines = []
     names = [t for t in ("plain", "kache", "ccache", "ccache-depend", "sccache") if t in data["versions"]]
+    if "plain" in names and "c-hit" in data:
+        names.insert(1, "floor")
     if "c-hit" in data or "c-miss" in data:
         lines += ["| ms | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     for part, title in (("c-hit", "hit"), ("c-miss", "miss")):
