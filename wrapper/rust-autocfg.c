@@ -16,10 +16,12 @@ enum { PREFIX = sizeof prefix - 1, RANDOM = 16 };
 
 static bool at_random(const char *name)
 {
-	const char *number = name + PREFIX + RANDOM + 1;
+	const char *number;
 
-	return kache_starts(name, prefix) && strspn(name + PREFIX, "0123456789abcdef") == RANDOM && number[-1] == '_' && *number &&
-	       !number[strspn(number, "0123456789")];
+	if (!kache_starts(name, prefix) || strspn(name + PREFIX, "0123456789abcdef") != RANDOM || name[PREFIX + RANDOM] != '_')
+		return false;
+	number = name + PREFIX + RANDOM + 1;
+	return *number && !number[strspn(number, "0123456789")];
 }
 
 /* In fresh memory, of which the arguments are kept for good. */
@@ -29,7 +31,8 @@ char **kache_rust_autocfg(struct kache_call *c, int argc, char *const *argv)
 	const struct kache_rust_args *a = &c->args;
 	char **named;
 
-	if (!c->probe || a->emit != KACHE_EMIT_LLVM_IR || strcmp(a->source, "-") || a->from_file || !at_random(a->crate))
+	if (!c->probe || a->to_stdout || a->extra_filename || a->emit != KACHE_EMIT_LLVM_IR || strcmp(a->source, "-") || a->from_file ||
+	    !at_random(a->crate))
 		return NULL;
 	c->asked = kache_strdup(a->crate);
 	named = kache_calloc((size_t)argc + 1, sizeof *named);
@@ -53,11 +56,12 @@ char *kache_rust_asked_name(const struct kache_call *c, const char *name)
 
 void kache_rust_ran(const struct kache_call *c)
 {
-	KACHE_AUTO_FREE char *made = NULL, *asked = NULL;
+	KACHE_AUTO_FREE char *name = NULL, *made = NULL, *asked = NULL;
 
-	if (!c->asked || !c->args.out_dir)
+	if (!c->asked)
 		return;
-	made = kache_concat(c->args.out_dir, "/", c->args.crate, ".ll", NULL);
-	asked = kache_concat(c->args.out_dir, "/", c->asked, ".ll", NULL);
+	name = kache_concat(c->args.crate, ".ll", NULL);
+	made = kache_path_join(c->args.out_dir, name);
+	asked = kache_rust_place(c, name);
 	(void)rename(made, asked);	/* there is none of what does not compile */
 }

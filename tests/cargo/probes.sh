@@ -78,6 +78,11 @@ printf '%s' "$feed" > "$T/in"
 ask --crate-name=autocfg_4444444444444444_0 --crate-type=lib --out-dir "$OUT_DIR" --emit=llvm-ir - < "$T/in"
 is "$(ls out)" autocfg_4444444444444444_0.ll "one word is as good as two"
 runs "one word is as good as two: the name is all questions'" grep -q autocfg_0000000000000000_0 out/*.ll
+ask --crate-name=autocfg_5555555555555555_0 --crate-type=lib --emit=llvm-ir -o - - < "$T/in"
+runs "on standard output there is no other name" grep -q autocfg_5555555555555555_0 "$T/o"
+rm -f out/*
+autocfg autocfg_6666666666666666_0 -C extra-filename=-x
+is "$(ls out)" autocfg_6666666666666666_0-x.ll "nor with something behind the name"
 rm -f out/*
 autocfg autocfg_3333333333333333_0 -o "$T/named.ll"
 runs "where the file is named, too" grep -q autocfg_3333333333333333_0 "$T/named.ll"
