@@ -368,9 +368,13 @@ static int look(char **argv)
 	if (!text || read(fd, text, (size_t)st.st_size) != st.st_size)
 		fail(argv[0]);
 	text[st.st_size] = '\0';
-	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+	for (char *line = text, *next; *line; line = next) {
+		next = line + strcspn(line, "\n");
+		if (*next)
+			*next++ = '\0';
 		if (stat(line, &st))
 			fail(line);
+	}
 	for (argv++; argv[0] && argv[1]; argv += 2)
 		if (link(argv[0], argv[1]))
 			fail(argv[1]);

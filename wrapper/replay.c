@@ -10,13 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the compiler said. Its caller waits for the start of err, which tells of the first outputs. */
-struct said {
-	struct kache_buf out, err;
-	size_t early, outputs;
+/* What the caller waits for: the first outputs, and the words that tell of them. len 0: nothing. */
+struct early {
+	const char *text;
+	size_t len, outputs;
 };
 
-static int restore(struct kache_call *c, struct kache_restore *r, size_t n, const struct said *said)
+static int restore(struct kache_call *c, struct kache_restore *r, size_t n, const struct early *early)
 {
 	enum kache_link_policy policy = kache_call_link_policy(c);
 	int rc = kache_restore_check(c->store, r, n, policy);
@@ -25,10 +25,10 @@ static int restore(struct kache_call *c, struct kache_restore *r, size_t n, cons
 	for (size_t i = 0; i < n; i++)
 		there |= r[i].there;
 	/* Should the others fail the compiler has to run as it did for the store. */
-	if (!rc && said->early && n <= KACHE_RESTORE_HELD && !there && !c->store->readonly) {
-		for (size_t i = 0; i < said->outputs && !rc; i++)
+	if (!rc && early->len && n <= KACHE_RESTORE_HELD && !there && !c->store->readonly) {
+		for (size_t i = 0; i < early->outputs && !rc; i++)
 			rc = kache_restore_first(c->store, &r[i], policy);
-		c->announced = !rc && !kache_write_all(STDERR_FILENO, said->err.data, said->early);
+		c->announced = !rc && !kache_write_all(STDERR_FILENO, early->text, early->len);
 	}
 	rc = rc ? rc : kache_restore_prepare(c->store, r, n, policy);
 	if (!rc && there && c->lang->replacing)
@@ -36,7 +36,7 @@ static int restore(struct kache_call *c, struct kache_restore *r, size_t n, cons
 	return kache_restore_finish(c->store, r, n, policy, rc);
 }
 
-static int place(struct kache_call *c, const struct kache_entry *e, const struct said *said)
+static int place(struct kache_call *c, const struct kache_entry *e, const struct early *early)
 {
 	struct kache_restore *r = kache_calloc(2 * e->n_outputs, sizeof *r);
 	KACHE_AUTO_STRS struct kache_strs paths = { NULL, 0, 0 }, texts = { NULL, 0, 0 };
@@ -79,7 +79,7 @@ static int place(struct kache_call *c, const struct kache_entry *e, const struct
 		}
 	}
 	if (!rc)
-		rc = restore(c, r, n, said);
+		rc = restore(c, r, n, early);
 	for (size_t i = 0; i < n && !rc; i++) {
 		kache_report_output(r[i].path);
 		c->event.bytes += r[i].output->size;
@@ -91,27 +91,27 @@ static int place(struct kache_call *c, const struct kache_entry *e, const struct
 
 int kache_result_replay(struct kache_call *c, const struct kache_entry *e)
 {
-	struct said said = { .out = KACHE_BUF_INIT, .err = KACHE_BUF_INIT };
-	int rc = KACHE_E_CORRUPT;
+	KACHE_AUTO_BUF struct kache_buf out = KACHE_BUF_INIT, err = KACHE_BUF_INIT;
+	struct early early = { NULL, 0, 0 };
 	size_t told;
+	int rc;
 
 	if (c->args.to_stdout)
-		kache_buf_add(&said.out, e->out, e->out_len);
-	else if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->out, e->out_len, &said.out))
-		goto out;
-	if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->err, e->err_len, &said.err))
-		goto out;
-	if (c->lang->notice)
-		said.early = c->lang->notice(c, e, &said.err, &said.outputs);
-	rc = e->n_outputs ? place(c, e, &said) : KACHE_OK;
+		kache_buf_add(&out, e->out, e->out_len);
+	else if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->out, e->out_len, &out))
+		return KACHE_E_CORRUPT;
+	if (!kache_text_unpack(&c->tokens, KACHE_TEXT_STREAM, c->args.out_dir, e->err, e->err_len, &err))
+		return KACHE_E_CORRUPT;
+	if (c->lang->notice) {
+		early.len = c->lang->notice(c, e, &err, &early.outputs);
+		early.text = err.data;
+	}
+	rc = e->n_outputs ? place(c, e, &early) : KACHE_OK;
 	if (rc)
-		goto out;
+		return rc;
 	/* Cargo starts dependents on these lines: the files are in place before. */
-	told = c->announced ? said.early : 0;
-	(void)kache_write_all(STDOUT_FILENO, said.out.data, said.out.len);
-	(void)kache_write_all(STDERR_FILENO, said.err.data + told, said.err.len - told);
-out:
-	kache_buf_release(&said.out);
-	kache_buf_release(&said.err);
-	return rc;
+	told = c->announced ? early.len : 0;
+	(void)kache_write_all(STDOUT_FILENO, out.data, out.len);
+	(void)kache_write_all(STDERR_FILENO, err.data + told, err.len - told);
+	return KACHE_OK;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Behind the line that tells of metadata, or 0. No message has these quotes in a string without a backslash. */
-static size_t behind_notice(const struct kache_buf *err)
+size_t kache_rust_told(const struct kache_buf *err)
 {
 	static const char notice[] = "\"emit\":\"metadata\"";
 	const char *at = err->len ? memmem(err->data, err->len, notice, sizeof notice - 1) : NULL;
@@ -25,12 +25,7 @@ size_t kache_rust_notice(const struct kache_call *c, const struct kache_entry *e
 		if (e->outputs[i].role != KACHE_ROLE_METADATA)
 			continue;
 		*outputs = i + 1;
-		return behind_notice(err);
+		return kache_rust_told(err);
 	}
 	return 0;
-}
-
-size_t kache_rust_told(const struct kache_buf *err)
-{
-	return behind_notice(err);
 }

@@ -15,23 +15,29 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* One output is in place, and whoever waited for it at work, but the others can't be had: the disk is full, as a rule. The same
- * compile makes the same once more. */
+/* Ends as the compiler did. */
+_Noreturn static void end_as(struct kache_run *run)
+{
+	const int status = run->status;
+
+	kache_run_release(run);
+	kache_report_end();
+	kache_run_exit(status);
+}
+
+/* The first outputs are in place, and whoever waited for them at work, but the others can't be had: the disk is full, as a rule.
+ * The same compile makes the same once more. */
 _Noreturn static void compile_announced(struct kache_call *c)
 {
 	struct kache_run run = { 0 };
 	struct kache_error err;
-	int status;
 
 	kache_ask_end();
 	if (kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "run-failed", err.text);
-	status = run.status;
 	c->event.compile_us = run.compile_us;
 	kache_call_event(c, "passthrough", "restore-failed", NULL);
-	kache_run_release(&run);
-	kache_report_end();
-	kache_run_exit(status);
+	end_as(&run);
 }
 
 /* Puts an entry's outputs in place and ends the process. Returns only if that can't be done. */
@@ -227,9 +233,7 @@ _Noreturn static void compile(struct kache_call *c, const char *why)
 		store_run(c, &run, why);
 	else
 		kache_call_event(c, "failed", NULL, NULL);
-	kache_run_release(&run);
-	kache_report_end();
-	kache_run_exit(status);
+	end_as(&run);
 }
 
 /* What the compiler's own state serves is left to it, unless this target directory had the same before and that was stored. */
@@ -240,7 +244,6 @@ _Noreturn static void compile_edited(struct kache_call *c, const char *why)
 	struct kache_run run = { 0 };
 	struct found found = { 0 };
 	struct kache_error err;
-	int status;
 
 	if (!c->lang->edit(c))
 		kache_call_passthrough(c, "incremental", why);
@@ -252,13 +255,10 @@ _Noreturn static void compile_edited(struct kache_call *c, const char *why)
 	c->lang->settle(c);
 	if (kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "incremental", why);
-	status = run.status;
 	if (worth_storing(c, &run))
 		c->lang->note(c, &run);
 	kache_call_event(c, "passthrough", "incremental", why);
-	kache_run_release(&run);
-	kache_report_end();
-	kache_run_exit(status);
+	end_as(&run);
 }
 
 static void warn_readonly(const struct kache_call *c)

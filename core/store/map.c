@@ -364,17 +364,35 @@ static bool settled(const char *path, const struct kache_stat *st)
 	return age > KACHE_MAP_TICKS && st->btime && st->ctime % 1000000000 && kache_fs_keeps_times(path);
 }
 
+/* What is known of it as it is; or it was put in place with the word that it will have this time, or shares its inode with a blob
+ * that has. Where the record lies, or NULL. */
+static const struct record *known_record(const struct kache_map *m, const struct kache_stat *st, unsigned char id[ID],
+					 struct record *out)
+{
+	for (int blob = is_blob(st); blob <= 1; blob++) {
+		const struct record *at = bucket(m, st, blob, id);
+
+		/* Before the machine was started the content may have been another one. */
+		if (find_record(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out))
+			return at;
+	}
+	return NULL;
+}
+
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
 {
+	unsigned char id[ID];
+	struct record known;
 	int rc;
 
 	if (kache_stat(path, true, st))
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
-	/* Or it was put in place with the word that it will have this time, or shares its inode with a blob that has. */
-	if (kache_map_get(s, st, out) || (!is_blob(st) && find(s, st, true, out)))
+	if (known_record(map_of(s), st, id, &known)) {
+		memcpy(out->b, known.hash, KACHE_HASH_LEN);
 		return KACHE_OK;
+	}
 	rc = kache_hash_file(path, out, NULL);
 	if (rc)
 		return rc;
@@ -391,21 +409,16 @@ int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits 
 	KACHE_AUTO_BUF struct kache_buf data = KACHE_BUF_INIT;
 	struct kache_map *m = map_of(s);
 	const unsigned shift = 16 * kind;
-	const struct record *at = NULL;
+	const struct record *at;
 	struct kache_stat st;
 	struct record known;
 	unsigned char id[ID];
-	bool found = false;
 
 	*out = 0;
 	if (kache_stat(path, true, &st))
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
-	/* As in kache_map_hash. */
-	for (int blob = is_blob(&st); !found && blob <= 1; blob++) {
-		at = bucket(m, &st, blob, id);
-		found = find_record(at, id, kache_boots_doubt(&m->boots, &st, blob) / 1000000000, &known);
-	}
-	if (found && known.traits >> shift & LOOKED) {
+	at = known_record(m, &st, id, &known);
+	if (at && known.traits >> shift & LOOKED) {
 		*out = known.traits >> shift & (LOOKED - 1);
 		return KACHE_OK;
 	}
@@ -416,7 +429,7 @@ int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits 
 	*out = data.len ? look(data.data, data.len) & (LOOKED - 1) : 0;
 	if (!same_file(path, &st))
 		return KACHE_E_BUSY;
-	if (found)
+	if (at)
 		put(m, at, id, known.hash, known.traits | (LOOKED | *out) << shift);
 	return KACHE_OK;
 }

@@ -22,7 +22,7 @@ enum { KACHE_MAP_SLOTS = 1 << 18, KACHE_MAP_WAYS = 8, KACHE_MAP_RECORD = 64, KAC
 /* False if not known. */
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out);
 /* Remembers. The caller vouches that hash is the content of the file as st describes it: either kache
- * itself has just written it, or it was older than KACHE_MAP_SETTLED when it was hashed. */
+ * itself has just written it, or the next change would have given it another time when it was hashed. */
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 /* The same of a blob that was just given a time of its own (store.h, kache_linking): a link more or less then changes nothing.
  * Also of any file that kache has put in place, with the time that somebody else is going to give it: cargo does that with what it

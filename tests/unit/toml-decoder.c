@@ -39,6 +39,11 @@ static void add_time(struct kache_buf *b, const char *s)
 	}
 }
 
+static double number(const struct kache_toml *v)
+{
+	return strtod(v->text, NULL);
+}
+
 static void scalar(struct kache_buf *b, const struct kache_toml *v)
 {
 	switch (v->type) {
@@ -49,10 +54,10 @@ static void scalar(struct kache_buf *b, const struct kache_toml *v)
 		kache_buf_fmt(b, "%lld", (long long)v->integer);
 		break;
 	case KACHE_TOML_FLOAT:
-		if (isnan(strtod(v->text, NULL)))
+		if (isnan(number(v)))
 			kache_buf_str(b, "nan");
 		else
-			kache_buf_fmt(b, "%.17g", strtod(v->text, NULL));
+			kache_buf_fmt(b, "%.17g", number(v));
 		break;
 	case KACHE_TOML_BOOL:
 		kache_buf_str(b, v->integer ? "true" : "false");
@@ -107,7 +112,7 @@ static bool same_scalar(const struct kache_toml *v, const char *type, const char
 	scalar(&got, v);
 	switch (v->type) {
 	case KACHE_TOML_FLOAT:
-		return isnan(strtod(v->text, NULL)) ? !!strstr(value, "nan") : strtod(value, NULL) == strtod(v->text, NULL);
+		return isnan(number(v)) ? !!strstr(value, "nan") : strtod(value, NULL) == number(v);
 	case KACHE_TOML_STRING:
 	case KACHE_TOML_INTEGER:
 	case KACHE_TOML_BOOL:
