@@ -21,7 +21,7 @@ struct page {
 	struct { int64_t from, to; } windows[KACHE_BOOTS_MAX];
 	unsigned char check[KACHE_HASH_LEN];
 };
-_Static_assert(sizeof(struct page) <= KACHE_BOOTS_PAGE, "the page holds it");
+_Static_assert(sizeof(struct page) <= KACHE_BOOTS_USED, "what is read holds it");
 
 static const char magic[8] = "kboots1";
 /* Clocks are set and drift: that alone is no new start. */

@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 
-enum { KACHE_BOOTS_PAGE = 4096, KACHE_BOOTS_MAX = 30, KACHE_BOOT_ID = 16 };
+enum { KACHE_BOOTS_PAGE = 4096, KACHE_BOOTS_USED = 1024, KACHE_BOOTS_MAX = 30, KACHE_BOOT_ID = 16 };
 /* How long before the last use something may have stayed in memory, in ns. Linux writes back after 30 s, with laptop_mode
  * after ten minutes (Documentation/admin-guide/sysctl/vm.rst). */
 #define KACHE_BOOTS_SETTLED (INT64_C(3600) * 1000000000)
@@ -28,9 +28,9 @@ struct kache_boot {
 	unsigned char id[KACHE_BOOT_ID];
 };
 
-/* page: a copy of the KACHE_BOOTS_PAGE bytes at `offset` of fd, which was last written at `used`. empty: the store has no blobs
- * that could be in doubt. boot: for tests; NULL asks the machine. Notes a new start in the file where fd >= 0; otherwise, and
- * while another process does that, the answer is this process's own. */
+/* page: a copy of the first KACHE_BOOTS_USED bytes at `offset` of fd, which was last written at `used`. empty: the store has no
+ * blobs that could be in doubt. boot: for tests; NULL asks the machine. Notes a new start in the file where fd >= 0; otherwise,
+ * and while another process does that, the answer is this process's own. */
 void kache_boots_read(const void *page, int fd, int64_t offset, int64_t used, bool empty, const struct kache_boot *boot,
 		      struct kache_boots *out);
 

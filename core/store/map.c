@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,29 +24,49 @@ struct record {
 _Static_assert(sizeof(struct record) == KACHE_MAP_RECORD, "record size is part of the file format");
 
 enum { LOOKED = 0x8000 };	/* among the bits of a kind: the others are known */
-
-struct kache_map {
-	const struct record *records;	/* NULL: could not be opened; not tried again */
-	int fd;				/* -1: can't be written */
-	struct kache_boots boots;
+enum {
+	ID = 16,
+	BUCKET = KACHE_MAP_WAYS * KACHE_MAP_RECORD,
+	IN_PAGE = KACHE_MAP_PAGE / BUCKET, PAGES = KACHE_MAP_SLOTS * KACHE_MAP_RECORD / KACHE_MAP_PAGE,
 };
 
-static uint64_t check_of(const struct record *r)
-{
-	uint64_t words[7], sum = UINT64_C(0x9e3779b97f4a7c15);
+struct bucket {
+	struct record ways[KACHE_MAP_WAYS];
+};
+_Static_assert(sizeof(struct bucket) == BUCKET, "buckets lie one after another");
 
-	memcpy(words, r, sizeof words);
-	for (int i = 0; i < 7; i++) {
+struct kache_map {
+	int fd;				/* -1: could not be opened; not tried again */
+	bool writable;
+	struct kache_boots boots;
+	/* The page that was read last: files that are looked up together lie together. One thread at a time. */
+	atomic_flag page_taken;
+	size_t page_number;		/* PAGES: none */
+	struct bucket page[IN_PAGE];
+};
+
+/* Each step maps the sum one to one, so words that differ in one place never have the same; the multipliers are those of
+ * MurmurHash3's 64-bit finalizer (Appleby, public domain). Against accidents: who writes to the store needs no tricks. */
+static uint64_t mix(uint64_t sum, uint64_t factor, const uint64_t *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
 		sum ^= words[i];
-		sum *= UINT64_C(0xff51afd7ed558ccd);
+		sum *= factor;
 		sum ^= sum >> 32;
 	}
 	return sum;
 }
 
-/* An empty table takes the place of what is there. Nothing is ever cut short in place: others may have it mapped, and
- * would be killed by SIGBUS. Where nothing was there the first of several processes makes it, for what the others would write into
- * theirs is lost: they get -1 and EEXIST. Returns its descriptor or -1. */
+static uint64_t check_of(const struct record *r)
+{
+	uint64_t words[7];
+
+	memcpy(words, r, sizeof words);
+	return mix(UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xff51afd7ed558ccd), words, 7);
+}
+
+/* An empty table takes the place of what is there. Where nothing was there the first of several processes makes it, for what the
+ * others would write into theirs is lost: they get -1 and EEXIST. Returns its descriptor or -1. */
 static int create(struct kache_store *s, const char *path, bool replace)
 {
 	const off_t bytes = KACHE_MAP_BYTES;
@@ -57,8 +76,7 @@ static int create(struct kache_store *s, const char *path, bool replace)
 
 	if (fd < 0)
 		return -1;
-	/* With its space, where the file system can do that: on tmpfs even reading a hole takes some, and raises SIGBUS
-	 * when there is none. */
+	/* With its space, where the file system can do that: what is written here and there would lie in thousands of pieces. */
 	made = (!fallocate(fd, 0, 0, bytes) || errno == EOPNOTSUPP || errno == ENOSYS) && !ftruncate(fd, bytes) &&
 	       !(replace ? rename(temp, path) : link(temp, path));
 	error = errno;
@@ -116,32 +134,23 @@ static bool no_blobs(struct kache_store *s)
 
 static void open_map(struct kache_store *s, struct kache_map *m)
 {
-	static const char nothing[KACHE_BOOTS_PAGE];
 	KACHE_AUTO_FREE char *path = kache_store_file(s, "inputs.map");
+	const off_t boots_at = KACHE_MAP_SLOTS * KACHE_MAP_RECORD;
+	char boots[KACHE_BOOTS_USED] = { 0 };
 	struct kache_stat st = { 0 };
-	const char *page = nothing;
-	void *at = MAP_FAILED;
 	bool made;
-	int fd = open_file(s, path, &st, &made);
 
-	m->fd = -1;
-	if (fd >= 0)
-		at = mmap(NULL, KACHE_MAP_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	if (at != MAP_FAILED) {
-		m->records = at;
-		page = (const char *)at + KACHE_MAP_SLOTS * KACHE_MAP_RECORD;
-	}
-	if (m->records && !s->readonly)
-		m->fd = fd;
-	else if (fd >= 0)
-		close(fd);
-	kache_boots_read(page, m->fd, KACHE_MAP_SLOTS * KACHE_MAP_RECORD, st.mtime, made && no_blobs(s), NULL, &m->boots);
+	atomic_flag_clear(&m->page_taken);
+	m->page_number = PAGES;
+	m->fd = open_file(s, path, &st, &made);
+	m->writable = m->fd >= 0 && !s->readonly;
+	if (m->fd >= 0 && pread(m->fd, boots, sizeof boots, boots_at) != (ssize_t)sizeof boots)
+		memset(boots, 0, sizeof boots);
+	kache_boots_read(boots, m->writable ? m->fd : -1, boots_at, st.mtime, made && no_blobs(s), NULL, &m->boots);
 }
 
 static void close_map(struct kache_map *m)
 {
-	if (m->records)
-		munmap((void *)(uintptr_t)m->records, KACHE_MAP_BYTES);
 	if (m->fd >= 0)
 		close(m->fd);
 	free(m);
@@ -153,7 +162,7 @@ static struct kache_map *map_of(struct kache_store *s)
 
 	if (m)
 		return m;
-	m = kache_calloc(1, sizeof *m);
+	m = kache_alloc(sizeof *m);
 	open_map(s, m);
 	if (atomic_compare_exchange_strong(&s->map, &none, m))
 		return m;
@@ -174,18 +183,15 @@ static bool is_blob(const struct kache_stat *st)
 	return st->mtime == KACHE_BLOB_TIME_NS;
 }
 
-enum { ID = 16, IN_PAGE = KACHE_MAP_PAGE / KACHE_MAP_RECORD, PAGES = KACHE_MAP_SLOTS / IN_PAGE };
-
-/* Files of one crate have neighbouring inode numbers on most file systems, and are looked up together: their records lie
- * together, so that not each look-up is a page fault. 64 neighbours share 16 pages, which is what Linux maps at once around
- * a fault, and 4 of them a page: more would crowd it. Within a page the identity chooses the bucket. */
-static size_t page_of(const struct kache_stat *st)
+/* Files of one crate have neighbouring inode numbers on most file systems, and are looked up together: their records lie in one
+ * page, so that not each look-up is a system call. All states that a file was in are in one bucket. */
+static size_t bucket_of(const struct kache_stat *st)
 {
-	enum { TOGETHER = 16 };
-	uint64_t mixed = (st->ino >> 6 ^ st->dev << 40) * UINT64_C(0x9e3779b97f4a7c15);	/* Fibonacci hashing, TAOCP 6.4 */
-	uint64_t window = mixed >> 32, within = st->ino >> 2 ^ mixed >> 24;
+	enum { NEIGHBOURS = 4 };	/* as a power of two; more would crowd the page */
+	/* Fibonacci hashing, TAOCP 6.4 */
+	uint64_t mixed = (st->ino >> NEIGHBOURS ^ st->dev << 40) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return window % (PAGES / TOGETHER) * TOGETHER + within % TOGETHER;
+	return (mixed >> 32) % PAGES * IN_PAGE + (st->ino ^ mixed >> 24) % IN_PAGE;
 }
 
 /* blob: it is one, whose change time tells of links only. */
@@ -207,100 +213,162 @@ int64_t kache_map_identity(const struct kache_stat *st, uint64_t fields[KACHE_MA
 	return identity(st, is_blob(st), fields);
 }
 
-/* The bucket of a file and its 16-byte identity. NULL without a map. */
-static const struct record *bucket(const struct kache_map *m, const struct kache_stat *st, bool blob, unsigned char id[ID])
-{
-	uint64_t fields[KACHE_MAP_FIELDS];
-	struct kache_hash h;
+/* What is looked for: a state of a file, or of many. */
+struct wanted {
+	unsigned char id[ID];
+	int64_t since;		/* in seconds: what was remembered before may not be so any more */
+};
 
-	if (!m->records)
-		return NULL;
+/* Before the machine was started the content may have been another one. */
+static void want(const struct kache_map *m, const struct kache_stat *st, bool blob, struct wanted *w)
+{
+	uint64_t fields[KACHE_MAP_FIELDS], id[2];
+
 	identity(st, blob, fields);
-	kache_hash_bytes(fields, sizeof fields, &h);
-	memcpy(id, h.b, ID);
-	return m->records + page_of(st) * IN_PAGE + h.b[16] % (IN_PAGE / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
+	id[0] = mix(UINT64_C(0x2545f4914f6cdd1d), UINT64_C(0xff51afd7ed558ccd), fields, KACHE_MAP_FIELDS);
+	id[1] = mix(UINT64_C(0x9e3779b97f4a7c15), UINT64_C(0xc4ceb9fe1a85ec53), fields, KACHE_MAP_FIELDS);
+	memcpy(w->id, id, ID);
+	w->since = kache_boots_doubt(&m->boots, st, blob) / 1000000000;
 }
 
-/* States are each looked up alone: they go anywhere. The other half of the hash keeps them from being taken for files. */
-static const struct record *state_bucket(const struct kache_map *m, const struct kache_hash *state, unsigned char id[ID])
+/* States of many are each looked up alone: they go anywhere. The other half of the hash keeps them from being taken for files. */
+static size_t want_state(const struct kache_map *m, const struct kache_hash *state, struct wanted *w)
 {
 	uint64_t where;
 
-	if (!m->records)
-		return NULL;
 	memcpy(&where, state->b, sizeof where);
-	memcpy(id, state->b + ID, ID);
-	return m->records + where % (KACHE_MAP_SLOTS / KACHE_MAP_WAYS) * KACHE_MAP_WAYS;
+	memcpy(w->id, state->b + ID, ID);
+	w->since = m->boots.n ? m->boots.windows[m->boots.n - 1].to / 1000000000 + 1 : 0;
+	return where % (PAGES * IN_PAGE);
 }
 
-static bool find_record(const struct record *at, const unsigned char id[ID], int64_t since, struct record *out)
+/* Index of the first of n that is there, or n. */
+static size_t search(const struct bucket *b, const struct wanted *w, size_t n, struct record *out)
 {
-	for (int i = 0; at && i < KACHE_MAP_WAYS; i++) {
-		if (memcmp(at[i].id, id, ID))
-			continue;
-		memcpy(out, &at[i], sizeof *out);
-		if (!memcmp(out->id, id, ID) && out->check == check_of(out) && out->stamp >= since)
-			return true;
-	}
-	return false;
+	for (size_t k = 0; k < n; k++)
+		for (int i = 0; i < KACHE_MAP_WAYS; i++) {
+			if (memcmp(b->ways[i].id, w[k].id, ID))
+				continue;
+			*out = b->ways[i];
+			if (out->check == check_of(out) && out->stamp >= w[k].since)
+				return k;
+		}
+	return n;
 }
 
-static bool find_hash(const struct record *at, const unsigned char id[ID], int64_t since, struct kache_hash *out)
+static bool read_bucket(const struct kache_map *m, size_t at, struct bucket *out)
+{
+	return pread(m->fd, out, BUCKET, (off_t)at * BUCKET) == BUCKET;
+}
+
+/* What the page says that was read last may be old, which is no harm: it is so for ever. Only what it does not say is read anew. */
+static size_t search_page(struct kache_map *m, size_t at, const struct wanted *w, size_t n, struct record *out)
+{
+	const struct bucket *b = &m->page[at % IN_PAGE];
+	size_t k = m->page_number == at / IN_PAGE ? search(b, w, n, out) : n;
+
+	if (k < n)
+		return k;
+	m->page_number = PAGES;
+	if (pread(m->fd, m->page, KACHE_MAP_PAGE, (off_t)(at / IN_PAGE) * KACHE_MAP_PAGE) != KACHE_MAP_PAGE)
+		return n;
+	m->page_number = at / IN_PAGE;
+	return search(b, w, n, out);
+}
+
+static size_t find_record(struct kache_map *m, size_t at, const struct wanted *w, size_t n, struct record *out)
+{
+	struct bucket own;
+
+	if (m->fd < 0)
+		return n;
+	if (atomic_flag_test_and_set(&m->page_taken))
+		return read_bucket(m, at, &own) ? search(&own, w, n, out) : n;
+	n = search_page(m, at, w, n, out);
+	atomic_flag_clear(&m->page_taken);
+	return n;
+}
+
+static bool find_hash(struct kache_map *m, size_t at, const struct wanted *w, struct kache_hash *out)
 {
 	struct record copy;
 
-	if (!find_record(at, id, since, &copy))
+	if (find_record(m, at, w, 1, &copy))
 		return false;
 	memcpy(out->b, copy.hash, KACHE_HASH_LEN);
 	return true;
 }
 
-static void put(struct kache_map *m, const struct record *at, const unsigned char id[ID], const unsigned char *hash,
-		uint32_t traits)
+/* The same state of the file gives way, else the oldest. */
+static size_t victim(const struct bucket *b, const unsigned char id[ID])
+{
+	size_t oldest = 0;
+
+	for (size_t i = 0; i < KACHE_MAP_WAYS; i++) {
+		if (!memcmp(b->ways[i].id, id, ID))
+			return i;
+		if (b->ways[i].stamp < b->ways[oldest].stamp)
+			oldest = i;
+	}
+	return oldest;
+}
+
+static void put(struct kache_map *m, size_t at, const unsigned char id[ID], const unsigned char *hash, uint32_t traits)
 {
 	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000), .traits = traits };
-	const struct record *victim = at;
+	struct bucket b;
+	size_t way;
 
-	if (!at || m->fd < 0)
+	if (!m->writable || !read_bucket(m, at, &b))
 		return;
-	for (int i = 0; i < KACHE_MAP_WAYS; i++) {
-		if (!memcmp(at[i].id, id, ID)) {
-			victim = &at[i];
-			break;
-		}
-		if (at[i].stamp < victim->stamp)
-			victim = &at[i];
-	}
+	way = victim(&b, id);
 	memcpy(new.id, id, ID);
 	memcpy(new.hash, hash, KACHE_HASH_LEN);
 	new.check = check_of(&new);
-	/* Not through the mapping: on a full disk that would be the end of this process, and of the build. */
-	if (pwrite(m->fd, &new, sizeof new, (off_t)((victim - m->records) * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD)
+	if (pwrite(m->fd, &new, sizeof new, (off_t)(at * BUCKET + way * KACHE_MAP_RECORD)) != KACHE_MAP_RECORD) {
 		kache_debug("inputs.map: %s", strerror(errno));
-}
-
-static bool find(struct kache_store *s, const struct kache_stat *st, bool blob, struct kache_hash *out)
-{
-	unsigned char id[ID];
-	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, blob, id);
-
-	/* Before the machine was started the content may have been another one. */
-	return find_hash(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out);
+		return;
+	}
+	if (atomic_flag_test_and_set(&m->page_taken))
+		return;
+	if (m->page_number == at / IN_PAGE)
+		m->page[at % IN_PAGE].ways[way] = new;
+	atomic_flag_clear(&m->page_taken);
 }
 
 static void enter(struct kache_store *s, const struct kache_stat *st, bool blob, const struct kache_hash *hash)
 {
-	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = bucket(m, st, blob, id);
+	struct wanted w;
 
-	put(m, at, id, hash->b, 0);
+	want(m, st, blob, &w);
+	put(m, bucket_of(st), w.id, hash->b, 0);
+}
+
+/* What is known of it as it is; or it was put in place with the word that it will have this time, or shares its inode with a blob
+ * that has. */
+static bool known_record(struct kache_map *m, const struct kache_stat *st, struct wanted *found, struct record *out)
+{
+	struct wanted w[2];
+	size_t n = 0, k;
+
+	for (int blob = is_blob(st); blob <= 1; blob++)
+		want(m, st, blob, &w[n++]);
+	k = find_record(m, bucket_of(st), w, n, out);
+	if (k < n)
+		*found = w[k];
+	return k < n;
 }
 
 bool kache_map_get(struct kache_store *s, const struct kache_stat *st, struct kache_hash *out)
 {
-	return find(s, st, is_blob(st), out);
+	struct record known;
+	struct wanted w;
+
+	if (!known_record(map_of(s), st, &w, &known))
+		return false;
+	memcpy(out->b, known.hash, KACHE_HASH_LEN);
+	return true;
 }
 
 void kache_map_put(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash)
@@ -317,33 +385,27 @@ void kache_map_put_output(struct kache_store *s, const struct kache_stat *st, in
 {
 	struct kache_stat then = *st;
 
-	if (later == KACHE_TIME_KEPT) {
-		kache_map_put_blob(s, st, hash);
-		return;
-	}
-	kache_map_put(s, st, hash);
-	if (!later)
-		return;
-	then.mtime = later;
-	kache_map_put_blob(s, &then, hash);
+	if (later && later != KACHE_TIME_KEPT)
+		then.mtime = later;
+	enter(s, &then, later || is_blob(st), hash);
 }
 
 bool kache_map_state(struct kache_store *s, const struct kache_hash *state, struct kache_hash *out)
 {
-	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = state_bucket(m, state, id);
+	struct wanted w;
+	const size_t at = want_state(m, state, &w);
 
-	return find_hash(at, id, m->boots.n ? m->boots.windows[m->boots.n - 1].to / 1000000000 + 1 : 0, out);
+	return find_hash(m, at, &w, out);
 }
 
 void kache_map_put_state(struct kache_store *s, const struct kache_hash *state, const struct kache_hash *found)
 {
-	unsigned char id[ID];
 	struct kache_map *m = map_of(s);
-	const struct record *at = state_bucket(m, state, id);
+	struct wanted w;
+	const size_t at = want_state(m, state, &w);
 
-	put(m, at, id, found->b, 0);
+	put(m, at, w.id, found->b, 0);
 }
 
 static bool same_file(const char *path, const struct kache_stat *st)
@@ -364,35 +426,14 @@ static bool settled(const char *path, const struct kache_stat *st)
 	return age > KACHE_MAP_TICKS && st->btime && st->ctime % 1000000000 && kache_fs_keeps_times(path);
 }
 
-/* What is known of it as it is; or it was put in place with the word that it will have this time, or shares its inode with a blob
- * that has. Where the record lies, or NULL. */
-static const struct record *known_record(const struct kache_map *m, const struct kache_stat *st, unsigned char id[ID],
-					 struct record *out)
+int kache_map_hash_known(struct kache_store *s, const char *path, const struct kache_stat *st, struct kache_hash *out)
 {
-	for (int blob = is_blob(st); blob <= 1; blob++) {
-		const struct record *at = bucket(m, st, blob, id);
-
-		/* Before the machine was started the content may have been another one. */
-		if (find_record(at, id, kache_boots_doubt(&m->boots, st, blob) / 1000000000, out))
-			return at;
-	}
-	return NULL;
-}
-
-int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
-{
-	unsigned char id[ID];
-	struct record known;
 	int rc;
 
-	if (kache_stat(path, true, st))
-		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
 	if (!S_ISREG(st->mode))
 		return KACHE_E_INVALID;
-	if (known_record(map_of(s), st, id, &known)) {
-		memcpy(out->b, known.hash, KACHE_HASH_LEN);
+	if (kache_map_get(s, st, out))
 		return KACHE_OK;
-	}
 	rc = kache_hash_file(path, out, NULL);
 	if (rc)
 		return rc;
@@ -403,22 +444,29 @@ int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *s
 	return KACHE_OK;
 }
 
+int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out)
+{
+	if (kache_stat(path, true, st))
+		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
+	return kache_map_hash_known(s, path, st, out);
+}
+
 int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits kind, size_t max, kache_map_look *look,
 		     unsigned *out)
 {
 	KACHE_AUTO_BUF struct kache_buf data = KACHE_BUF_INIT;
 	struct kache_map *m = map_of(s);
 	const unsigned shift = 16 * kind;
-	const struct record *at;
 	struct kache_stat st;
 	struct record known;
-	unsigned char id[ID];
+	struct wanted w;
+	bool found;
 
 	*out = 0;
 	if (kache_stat(path, true, &st))
 		return kache_errno_missing() ? KACHE_E_NOENT : KACHE_E_IO;
-	at = known_record(m, &st, id, &known);
-	if (at && known.traits >> shift & LOOKED) {
+	found = known_record(m, &st, &w, &known);
+	if (found && known.traits >> shift & LOOKED) {
 		*out = known.traits >> shift & (LOOKED - 1);
 		return KACHE_OK;
 	}
@@ -429,8 +477,8 @@ int kache_map_traits(struct kache_store *s, const char *path, enum kache_traits 
 	*out = data.len ? look(data.data, data.len) & (LOOKED - 1) : 0;
 	if (!same_file(path, &st))
 		return KACHE_E_BUSY;
-	if (at)
-		put(m, at, id, known.hash, known.traits | (LOOKED | *out) << shift);
+	if (found)
+		put(m, bucket_of(&st), w.id, known.hash, known.traits | (LOOKED | *out) << shift);
 	return KACHE_OK;
 }
 
@@ -439,14 +487,13 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
 	KACHE_AUTO_FD int own = -1;
 	struct kache_map *m = map_of(s);
 	const int64_t doubt = kache_boots_doubt(&m->boots, st, true);
-	const struct record *at;
 	struct kache_hash found;
-	unsigned char id[ID];
+	struct wanted w;
 
 	if (is_blob(st) && !doubt)
 		return KACHE_OK;
-	at = bucket(m, st, true, id);
-	if (find_hash(at, id, doubt / 1000000000, &found))
+	want(m, st, true, &w);
+	if (find_hash(m, bucket_of(st), &w, &found))
 		return kache_hash_eq(&found, hash) ? KACHE_OK : KACHE_E_CORRUPT;
 	if (fd < 0)
 		fd = own = kache_open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
@@ -457,6 +504,6 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
 		return KACHE_E_CORRUPT;
 	}
 	if (is_blob(st) || kache_now_coarse() - st->mtime > KACHE_MAP_SETTLED)
-		put(m, at, id, hash->b, 0);
+		put(m, bucket_of(st), w.id, hash->b, 0);
 	return KACHE_OK;
 }

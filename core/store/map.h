@@ -1,8 +1,9 @@
 /* inputs.map: a shared table that remembers the content hash of files by their identity, so that
  * nothing is hashed twice. A cache of a cache: deleting it costs time only.
  *
- * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, 16 MiB, and the page of store/boots.h), mapped to be read, and written by
- * pwrite. Each record carries a check over itself, so a reader that meets a half-written one sees nothing; there are no locks.
+ * Fixed size (KACHE_MAP_SLOTS records of 64 bytes, 16 MiB, and the page of store/boots.h), read and written by system calls: a
+ * page fault takes four times as long. Each record carries a check over itself, so a reader that meets a half-written one sees
+ * nothing; there are no locks.
  * Identity is (device, inode, birth time, size, mtime, ctime). For files with the blob time ctime is
  * left out, since linking a blob changes it; birth time tells a reused inode number there.
  * What is known of a file that a power cut may have changed is forgotten.
@@ -29,7 +30,8 @@ void kache_map_put(struct kache_store *s, const struct kache_stat *st, const str
  * checks. Whoever writes to the file gives it another time. */
 void kache_map_put_blob(struct kache_store *s, const struct kache_stat *st, const struct kache_hash *hash);
 /* The same of an output that kache has stored, or put in place. later: the time in ns that the caller of the compiler is going to
- * give it; KACHE_TIME_KEPT: it keeps its time but gets another name, which changes its ctime; 0: neither, or not known. */
+ * give it, and by which alone it is known then; KACHE_TIME_KEPT: it keeps its time but gets a name more or less, which changes its
+ * ctime; 0: neither, or not known. */
 #define KACHE_TIME_KEPT INT64_C(-1)
 void kache_map_put_output(struct kache_store *s, const struct kache_stat *st, int64_t later, const struct kache_hash *hash);
 void kache_map_close(struct kache_store *s);
@@ -57,6 +59,8 @@ int kache_map_blob(struct kache_store *s, const char *path, int fd, const struct
  * *st gets the stat. 0, KACHE_E_NOENT, KACHE_E_INVALID (not a regular file), KACHE_E_IO, or
  * KACHE_E_BUSY where the file changed while it was read. */
 int kache_map_hash(struct kache_store *s, const char *path, struct kache_stat *st, struct kache_hash *out);
+/* The same where *st is what stat has just said. */
+int kache_map_hash_known(struct kache_store *s, const char *path, const struct kache_stat *st, struct kache_hash *out);
 
 /* What else is known of a file's content: up to 15 bits of each kind, told by a look at all of it. They are remembered with the
  * hash, where that is, so that a file is read for them once. 0, KACHE_E_NOENT, KACHE_E_IO, or KACHE_E_BUSY where the file changed

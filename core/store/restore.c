@@ -175,9 +175,8 @@ static void remember(struct kache_store *s, const struct kache_restore *r)
 
 	if (r->output->role == KACHE_ROLE_DEPINFO || (r->linked && !r->retimed) || kache_stat(r->path, false, &st))
 		return;
-	kache_map_put_output(s, &st, r->later, &r->output->blob);
-	if (r->young)
-		kache_map_put_blob(s, &st, &r->output->blob);
+	/* That it is a link more or less of a blob changes the ctime, too. */
+	kache_map_put_output(s, &st, r->later ? r->later : r->young ? KACHE_TIME_KEPT : 0, &r->output->blob);
 }
 
 static int finish(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy)

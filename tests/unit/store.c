@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -436,6 +437,75 @@ static void test_map_neighbours(struct kache_store *s)
 	is_int(wrong, 0, "none for another");
 }
 
+/* The page that was read last is not all that is known. */
+static void test_map_others(struct kache_store *s)
+{
+	const int64_t now = kache_now_real();
+	struct kache_stat st = { .dev = 6, .ino = 77, .size = 1, .mtime = now, .ctime = now, .btime = now }, later = st;
+	struct kache_hash one = { { 1 } }, two = { { 2 } }, got;
+	struct kache_store *other;
+	struct kache_error err;
+
+	if (!ok(!kache_store_open(s->root, false, &other, &err), "the store is opened twice"))
+		return;
+	later.size = 2;
+	ok(!kache_map_get(s, &st, &got), "not known to anybody");
+	kache_map_put(other, &st, &one);
+	ok(kache_map_get(s, &st, &got) && kache_hash_eq(&got, &one), "what another has found out");
+	kache_map_put(other, &later, &two);
+	ok(kache_map_get(s, &later, &got) && kache_hash_eq(&got, &two), "and of another state");
+	ok(kache_map_get(s, &st, &got) && kache_hash_eq(&got, &one), "the first is as it was");
+	kache_map_put_state(other, &one, &two);
+	ok(kache_map_state(s, &one, &got) && kache_hash_eq(&got, &two), "of many files");
+	kache_map_put_state(s, &one, &one);
+	ok(kache_map_state(s, &one, &got) && kache_hash_eq(&got, &one), "put once more, by oneself");
+	kache_store_close(other);
+}
+
+enum { THREADS = 4, EACH = 2000, FILES = 97 };
+
+static void *ask_much(void *store)
+{
+	struct kache_store *s = store;
+	uintptr_t wrong = 0;
+
+	for (uint64_t i = 0; i < EACH; i++) {
+		struct kache_stat st = { .dev = 8, .ino = 16 * (i % FILES), .size = 1, .mtime = 5, .ctime = 5, .btime = 5 };
+		struct kache_hash h = { { 0 } }, got;
+
+		memcpy(h.b, &st.ino, sizeof st.ino);
+		if (kache_map_get(s, &st, &got))
+			wrong += !kache_hash_eq(&h, &got);
+		else
+			kache_map_put(s, &st, &h);
+	}
+	return (void *)wrong;
+}
+
+static void test_map_threads(struct kache_store *s)
+{
+	pthread_t t[THREADS];
+	uintptr_t wrong = 0;
+	unsigned known = 0;
+	void *one;
+
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&t[i], NULL, ask_much, s))
+			abort();
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(t[i], &one);
+		wrong += (uintptr_t)one;
+	}
+	for (uint64_t i = 0; i < FILES; i++) {
+		struct kache_stat st = { .dev = 8, .ino = 16 * i, .size = 1, .mtime = 5, .ctime = 5, .btime = 5 };
+		struct kache_hash got;
+
+		known += kache_map_get(s, &st, &got);
+	}
+	is_int((int)wrong, 0, "no thread is told a wrong hash");
+	ok(known >= FILES - 2, "what they remember is known (%u of %d)", known, FILES);
+}
+
 /* Several processes that make the map at the same time make one. */
 static void test_map_at_once(void)
 {
@@ -598,6 +668,8 @@ int main(void)
 	test_map_output(s);
 	test_map_ticks(s);
 	test_map_neighbours(s);
+	test_map_others(s);
+	test_map_threads(s);
 	test_map_at_once();
 	test_open();
 	test_another_user();
