@@ -2,6 +2,7 @@
 #include "wrapper/inputs.h"
 
 #include "base/path.h"
+#include "base/row.h"
 #include "store/map.h"
 #include "wrapper/unchanged.h"
 
@@ -302,26 +303,47 @@ struct known {
 	bool disputed;			/* and whether another says something else */
 };
 
-static int now(struct kache_call *c, const struct kache_manifest *m, struct known *memo, const struct kache_input *in,
-	       struct kache_hash *out)
+/* What is looked at while a manifest is gone through. */
+struct look {
+	struct kache_call *c;
+	const struct kache_manifest *m;
+	struct known *memo;	/* by name */
+	struct kache_row row;
+};
+
+static int file_in_row(struct look *l, const char *name, struct kache_hash *out)
 {
-	struct known *k = &memo[in->name];
+	KACHE_AUTO_FREE char *path = kache_tokens_expand(&l->c->tokens, name);
+	struct kache_stat st;
+
+	if (!path || kache_row_stat(&l->row, path, &st))
+		return KACHE_E_NOENT;
+	return kache_map_hash_known(l->c->store, path, &st, out);
+}
+
+static int now(struct look *l, const struct kache_input *in, struct kache_hash *out)
+{
+	struct known *k = &l->memo[in->name];
+	const char *name = l->m->names[in->name];
 
 	if (k->kind != in->kind) {
 		k->kind = in->kind;
-		k->rc = kache_input_now(c, in->kind, m->names[in->name], &k->hash);
+		if (in->kind == KACHE_INPUT_FILE)
+			k->rc = file_in_row(l, name, &k->hash);
+		else
+			k->rc = kache_input_now(l->c, in->kind, name, &k->hash);
 	}
 	*out = k->hash;
 	return k->rc;
 }
 
 /* Notes which inputs the sets of a manifest say different things about: they are what tells one set from another. */
-static void find_disputed(const struct kache_manifest *m, struct known *memo)
+static void find_disputed(struct look *l)
 {
-	for (size_t i = 0; i < m->n_sets; i++)
-		for (size_t k = 0; k < m->sets[i].n; k++) {
-			const struct kache_input *in = &m->sets[i].inputs[k];
-			struct known *known = &memo[in->name];
+	for (size_t i = 0; i < l->m->n_sets; i++)
+		for (size_t k = 0; k < l->m->sets[i].n; k++) {
+			const struct kache_input *in = &l->m->sets[i].inputs[k];
+			struct known *known = &l->memo[in->name];
 
 			if (!known->said)
 				known->said = in;
@@ -331,8 +353,8 @@ static void find_disputed(const struct kache_manifest *m, struct known *memo)
 }
 
 /* Index of the first input of the set that is not as it was, or s->n. */
-static size_t first_changed(struct kache_call *c, const struct kache_manifest *m, struct known *memo,
-			    const struct kache_input_set *s, bool (*wanted)(const struct known *k, uint32_t kind))
+static size_t first_changed(struct look *l, const struct kache_input_set *s,
+			    bool (*wanted)(const struct known *k, uint32_t kind, const char *name))
 {
 	size_t i = 0;
 
@@ -340,75 +362,76 @@ static size_t first_changed(struct kache_call *c, const struct kache_manifest *m
 		const struct kache_input *in = &s->inputs[i];
 		struct kache_hash h;
 
-		if (wanted(&memo[in->name], in->kind) && (now(c, m, memo, in, &h) || !kache_hash_eq(&h, &in->hash)))
+		if (wanted(&l->memo[in->name], in->kind, l->m->names[in->name]) &&
+		    (now(l, in, &h) || !kache_hash_eq(&h, &in->hash)))
 			break;
 	}
 	return i;
 }
 
-static bool any(const struct known *k, uint32_t kind)
+static bool any(const struct known *k, uint32_t kind, const char *name)
 {
 	(void)k;
 	(void)kind;
+	(void)name;
 	return true;
 }
 
-static bool disputed(const struct known *k, uint32_t kind)
+static bool disputed(const struct known *k, uint32_t kind, const char *name)
 {
 	(void)kind;
+	(void)name;
 	return k->disputed;
 }
 
 /* What the stamps of files and directories say nothing of. */
-static bool unstamped(const struct known *k, uint32_t kind)
+static bool unstamped(const struct known *k, uint32_t kind, const char *name)
 {
-	const uint32_t stamped = 1 << KACHE_INPUT_FILE | 1 << KACHE_INPUT_ABSENT | 1 << KACHE_INPUT_REAL |
-				 1 << KACHE_INPUT_SAME_FILE | 1 << KACHE_INPUT_SAME_TIME;
-
 	(void)k;
-	return !(stamped >> kind & 1);
+	return !kache_stamps_tell(kind, name);
 }
 
 /* The same with all that saves looking. */
-static size_t check(struct kache_call *c, const struct kache_manifest *m, struct known *memo,
-		    const struct kache_input_set *s)
+static size_t check(struct look *l, const struct kache_input_set *s)
 {
 	struct kache_stamps stamps;
-	size_t i = m->n_sets > 1 ? first_changed(c, m, memo, s, disputed) : s->n;
+	size_t i = l->m->n_sets > 1 ? first_changed(l, s, disputed) : s->n;
 
 	if (i < s->n)
 		return i;
-	kache_stamps_read(c, m, s, false, &stamps);
-	if (kache_stamps_known(c, s, &stamps))
-		return first_changed(c, m, memo, s, unstamped);
-	i = first_changed(c, m, memo, s, any);
+	if (kache_stamps_known(l->c, l->m, s, &stamps))
+		return first_changed(l, s, unstamped);
+	i = first_changed(l, s, any);
 	if (i == s->n)
-		kache_stamps_remember(c, m, s, &stamps);
+		kache_stamps_remember(l->c, l->m, s, &stamps);
 	return i;
 }
 
 int kache_inputs_match(struct kache_call *c, const struct kache_manifest *m, size_t *index, char **changed)
 {
 	KACHE_AUTO_FREE struct known *memo = kache_calloc(m->n_names, sizeof *memo);
+	struct look look = { .c = c, .m = m, .memo = memo, .row = KACHE_ROW_INIT };
+	int rc = KACHE_E_NOENT;
 
 	*changed = NULL;
 	if (m->n_sets > 1)
-		find_disputed(m, memo);
-	for (size_t i = 0; i < m->n_sets; i++) {
+		find_disputed(&look);
+	for (size_t i = 0; i < m->n_sets && rc; i++) {
 		const struct kache_input_set *s = &m->sets[i];
-		size_t k = check(c, m, memo, s);
+		size_t k = check(&look, s);
 
 		if (k == s->n) {
 			*index = i;
 			kache_auto_free(changed);
 			*changed = NULL;
-			return KACHE_OK;
-		}
-		if (!i)
+			rc = KACHE_OK;
+		} else if (!i) {
 			*changed = kache_asprintf("%s %s", kache_input_kind_name(s->inputs[k].kind),
 						  m->names[s->inputs[k].name]);
+		}
 	}
-	return KACHE_E_NOENT;
+	kache_row_end(&look.row);
+	return rc;
 }
 
 static bool own_variable(const char *name)

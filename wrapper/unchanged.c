@@ -2,6 +2,7 @@
 #include "wrapper/unchanged.h"
 
 #include "base/clock.h"
+#include "base/row.h"
 #include "store/map.h"
 
 #include <errno.h>
@@ -16,8 +17,6 @@
  * KACHE_MAP_SETTLED. */
 static const int64_t calm = INT64_C(5) * 1000000000;
 
-/* From so many inputs on, opening directories pays. */
-enum { MANY = 100 };
 enum { DIRS = 64, STATE = 16 << 10 };
 
 /* A directory that is searched, or below which something is not. */
@@ -33,16 +32,16 @@ struct dir {
 
 struct reader {
 	struct kache_call *c;
+	const struct kache_manifest *m;
+	const struct kache_input_set *set;
 	struct kache_stamps *out;
 	struct kache_hasher id;
 	size_t len;
 	int64_t now;
-	bool thorough, many;
+	bool thorough;
 	struct kache_strs paths;	/* that dirs point into */
-	size_t n, last, files;
-	const char *file_dir;	/* the beginning of the last file's path, */
-	size_t file_dir_len;
-	int file_dir_fd;	/* and its directory, once there was a second file in it; else -1 */
+	size_t n, last;
+	struct kache_row row;
 	uint64_t dev;		/* the file system that was asked about last */
 	bool asked, keeps;
 	unsigned char state[STATE];	/* not hashed yet: much at once takes less time */
@@ -77,40 +76,11 @@ static void note(struct reader *r, size_t index, const struct kache_stat *st)
 		r->out->settled = false;
 }
 
-static void close_dir(struct reader *r)
-{
-	if (r->file_dir_fd >= 0)
-		close(r->file_dir_fd);
-	r->file_dir_fd = -1;
-}
-
-/* Headers come many of one directory in a row: the way there is then gone once. */
-static int stat_file(struct reader *r, const char *path, struct kache_stat *st)
-{
-	const char *slash = strrchr(path, '/');
-	size_t len = slash ? (size_t)(slash - path) : 0;
-
-	if (!len || !slash[1] || len != r->file_dir_len || memcmp(path, r->file_dir, len)) {
-		close_dir(r);
-		r->file_dir = path;
-		r->file_dir_len = len;
-	} else if (r->file_dir_fd < 0) {
-		KACHE_AUTO_FREE char *dir = kache_strndup(path, len);
-
-		r->file_dir_fd = kache_open(dir, O_PATH | O_DIRECTORY, 0);
-	}
-	return r->file_dir_fd < 0 ? kache_stat(path, true, st) : kache_stat_in(r->file_dir_fd, slash + 1, st);
-}
-
 static bool note_file(struct reader *r, size_t index, const char *path)
 {
 	struct kache_stat st;
-	struct kache_hash h;
 
-	if ((r->many ? stat_file(r, path, &st) : kache_stat(path, true, &st)) || !S_ISREG(st.mode))
-		return false;
-	/* Of a checkout that was never looked at nothing is remembered, so the rest need not be asked. */
-	if (!r->files++ && !kache_map_get(r->c->store, &st, &h))
+	if (kache_row_stat(&r->row, path, &st) || !S_ISREG(st.mode))
 		return false;
 	note(r, index, &st);
 	return true;
@@ -169,6 +139,45 @@ static bool note_real(struct reader *r, size_t index, const char *path)
 	return S_ISDIR(st->mode);
 }
 
+/* Inputs come by name, so what is in the same directory comes right before or after. */
+static bool alone(const struct reader *r, size_t index)
+{
+	const char *name = r->m->names[r->set->inputs[index].name];
+	const char *slash = strrchr(name, '/');
+	const size_t len = slash ? (size_t)(slash - name) + 1 : 0;
+
+	for (size_t k = index ? index - 1 : 1; k <= index + 1 && k < r->set->n; k += 2) {
+		const char *other = r->m->names[r->set->inputs[k].name];
+
+		/* The last character differs as a rule, and all before it are the same. */
+		if (strlen(other) >= len && len && other[len - 1] == '/' && !memcmp(other, name, len))
+			return false;
+	}
+	return true;
+}
+
+/* A module's directory: missing as a rule, and as long as the stamp of the directory that it would be in says so. */
+static bool supposed_gone(struct reader *r, size_t index, const char *path, size_t len)
+{
+	struct dir *d;
+	size_t up = len;
+
+	while (up && path[up - 1] != '/')
+		up--;
+	if (!r->out->supposed || up < 2 || !alone(r, index))
+		return false;
+	d = dir_of(r, path, up - 1);
+	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
+		return false;
+	if (r->thorough) {
+		KACHE_AUTO_FREE char *dir = kache_strndup(path, len);
+		struct stat st;
+
+		r->out->wrong = r->out->wrong || !lstat(dir, &st) || errno != ENOENT;
+	}
+	return true;
+}
+
 /* A link to nowhere is as good as nothing, but what it leads to may appear without the directory being told. */
 static bool note_absent(struct reader *r, size_t index, const char *path)
 {
@@ -176,6 +185,8 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 	struct dir *d = NULL;
 	struct stat st;
 
+	if (slash && !strcmp(slash, "/mod.rs") && supposed_gone(r, index, path, (size_t)(slash - path)))
+		return true;
 	if (slash && slash[1] && strcmp(slash, "/..") && strcmp(slash, "/."))
 		d = dir_of(r, path, (size_t)(slash - path));
 	if (d && d->gone)
@@ -185,28 +196,44 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
 
-void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set, bool thorough,
-		       struct kache_stamps *out)
+static bool noted(uint32_t kind, const char *name)
+{
+	return (kind <= KACHE_INPUT_ABSENT || kind == KACHE_INPUT_REAL) && !kache_starts(name, "{target}/");
+}
+
+bool kache_stamps_tell(uint32_t kind, const char *name)
+{
+	/* Which files are one, or as old, follows from what each of them is. */
+	if (kind == KACHE_INPUT_SAME_FILE || kind == KACHE_INPUT_SAME_TIME)
+		return !strstr(name, "{target}/");
+	return noted(kind, name);
+}
+
+/* suppose: as kache_stamps.supposed. thorough: also looks at each place that the stamp of a directory stands for. */
+static void read_stamps(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set, bool suppose,
+			bool thorough, struct kache_stamps *out)
 {
 	struct reader r;
 
 	memset(&r, 0, offsetof(struct reader, state));
 	r.c = c;
+	r.m = m;
+	r.set = set;
 	r.out = out;
 	r.now = kache_now_coarse();
 	r.thorough = thorough;
-	r.many = set->n >= MANY;
-	r.file_dir_fd = -1;
-	*out = (struct kache_stamps){ .told = true, .settled = true };
+	r.row = (struct kache_row)KACHE_ROW_INIT;
+	*out = (struct kache_stamps){ .told = true, .settled = true, .supposed = suppose };
 	kache_hasher_init(&r.id);
 	kache_hasher_add(&r.id, set->result.b, KACHE_HASH_LEN);
-	/* What has a stamp of just now was never remembered: in a new target directory that is the first library that comes. */
+	kache_hasher_add(&r.id, suppose ? "?" : "!", 1);
+	/* What has a stamp of just now was never remembered. */
 	for (size_t i = 0; i < set->n && out->told && out->settled; i++) {
 		const struct kache_input *in = &set->inputs[i];
 		const char *name = m->names[in->name];
 		char *path = NULL;
 
-		if (in->kind > KACHE_INPUT_ABSENT && in->kind != KACHE_INPUT_REAL)
+		if (!noted(in->kind, name))
 			continue;
 		if (name[0] == '{') {
 			name = path = kache_tokens_expand(&c->tokens, name);
@@ -216,17 +243,29 @@ void kache_stamps_read(struct kache_call *c, const struct kache_manifest *m, con
 		out->told = name && (in->kind == KACHE_INPUT_FILE ? note_file(&r, i, name)
 				     : in->kind == KACHE_INPUT_REAL ? note_real(&r, i, name) : note_absent(&r, i, name));
 	}
-	close_dir(&r);
+	kache_row_end(&r.row);
 	flush(&r);
 	kache_hasher_end(&r.id, &out->id);
 	kache_strs_release(&r.paths);
 }
 
-bool kache_stamps_known(struct kache_call *c, const struct kache_input_set *set, const struct kache_stamps *now)
-{
-	struct kache_hash result;
+/* What is remembered of stamps in the place of a result: that what was supposed with them is wrong. */
+static const struct kache_hash not_so = { { 1 } };
 
-	return now->told && now->settled && kache_map_state(c->store, &now->id, &result) && kache_hash_eq(&result, &set->result);
+bool kache_stamps_known(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set,
+			struct kache_stamps *now)
+{
+	struct kache_hash known;
+
+	read_stamps(c, m, set, true, false, now);
+	if (!now->told || !now->settled || !kache_map_state(c->store, &now->id, &known))
+		return false;
+	if (kache_hash_eq(&known, &not_so)) {
+		read_stamps(c, m, set, false, false, now);
+		if (!now->told || !now->settled || !kache_map_state(c->store, &now->id, &known))
+			return false;
+	}
+	return kache_hash_eq(&known, &set->result);
 }
 
 void kache_stamps_remember(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set,
@@ -236,7 +275,7 @@ void kache_stamps_remember(struct kache_call *c, const struct kache_manifest *m,
 
 	if (!before->told || !before->settled)
 		return;
-	kache_stamps_read(c, m, set, true, &after);
+	read_stamps(c, m, set, before->supposed, true, &after);
 	if (after.told && after.settled && kache_hash_eq(&before->id, &after.id))
-		kache_map_put_state(c->store, &after.id, &set->result);
+		kache_map_put_state(c->store, &after.id, after.wrong ? &not_so : &set->result);
 }
