@@ -79,7 +79,21 @@ bool kache_strs_find(const struct kache_strs *s, const char *str)
 
 bool kache_starts(const char *s, const char *prefix)
 {
-	return !strncmp(s, prefix, strlen(prefix));
+	while (*prefix && *s == *prefix) {
+		s++;
+		prefix++;
+	}
+	return !*prefix;
+}
+
+bool kache_is_word(const char *word, const char *s, size_t len)
+{
+	while (len && *word == *s) {
+		word++;
+		s++;
+		len--;
+	}
+	return !len && !*word;
 }
 
 bool kache_ends(const char *s, const char *suffix)

@@ -22,6 +22,8 @@ bool kache_strs_find(const struct kache_strs *s, const char *str);
 #define KACHE_AUTO_STRS __attribute__((cleanup(kache_strs_release)))
 
 bool kache_starts(const char *s, const char *prefix);
+/* Whether the len bytes at s, which have no NUL among them, are this word. */
+bool kache_is_word(const char *word, const char *s, size_t len);
 bool kache_ends(const char *s, const char *suffix);
 /* The same of the text from `text` up to, and without, `end`. */
 bool kache_ends_before(const char *text, const char *end, const char *suffix);

@@ -79,7 +79,7 @@ static const struct word type_words[] = {
 static bool in_list(const char *const *list, const char *s, size_t len)
 {
 	for (; *list; list++)
-		if (strlen(*list) == len && !strncmp(*list, s, len))
+		if (kache_is_word(*list, s, len))
 			return true;
 	return false;
 }
@@ -112,7 +112,7 @@ static bool words(const struct word *table, const char *value, unsigned *bits)
 		size_t len = strcspn(value, ",");
 		const struct word *w = table;
 
-		while (w->word && (strlen(w->word) != len || strncmp(w->word, value, len)))
+		while (w->word && !kache_is_word(w->word, value, len))
 			w++;
 		if (!w->word)
 			return false;
@@ -320,7 +320,7 @@ static void act(struct kache_rust_args *a, const struct flag *f, const char *lab
 static const struct flag *find(const char *name, size_t len)
 {
 	for (const struct flag *f = with_value; f->name; f++)
-		if (strlen(f->name) == len && !strncmp(f->name, name, len))
+		if (kache_is_word(f->name, name, len))
 			return f;
 	return NULL;
 }

@@ -25,7 +25,7 @@ void kache_tokens_add(struct kache_tokens *t, const char *name, const char *path
 	if (len < 2 || path[0] != '/' || t->n == KACHE_TOKENS_MAX)
 		return;
 	for (size_t i = 0; i < t->n; i++)
-		if (strlen(t->t[i].path) == len && !strncmp(t->t[i].path, path, len))
+		if (kache_is_word(t->t[i].path, path, len))
 			return;
 	/* Stable among equals in length, so that the first spelling of a name stays the first. */
 	while (at < t->n && strlen(t->t[at].path) >= len)
@@ -58,7 +58,7 @@ char *kache_tokens_expand(const struct kache_tokens *t, const char *path)
 		return kache_strdup(path);
 	len = strcspn(path, "}");
 	for (size_t i = 0; i < t->n; i++)
-		if (strlen(t->t[i].name) == len - 1 && !strncmp(t->t[i].name, path + 1, len - 1) && path[len] == '}')
+		if (path[len] && kache_is_word(t->t[i].name, path + 1, len - 1))
 			return kache_concat(t->t[i].path, path + len + 1, NULL);
 	return NULL;
 }
@@ -276,7 +276,7 @@ static const char *directory(const struct kache_tokens *t, const char *out_dir, 
 	if (len == 3 && !memcmp(name, "out", 3))
 		return out_dir ? out_dir : "";
 	for (size_t i = 0; i < t->n; i++)
-		if (strlen(t->t[i].name) == len && !memcmp(t->t[i].name, name, len))
+		if (kache_is_word(t->t[i].name, name, len))
 			return t->t[i].path;
 	return NULL;
 }

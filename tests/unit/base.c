@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/path.h"
+#include "base/row.h"
 #include "base/strs.h"
 
 #include <errno.h>
@@ -196,8 +197,64 @@ static void test_buffers(void)
 	ok(b.len == 1022 && b.data[1021] == 'x' && !b.data[1022], "and it grows again");
 }
 
+/* kache_row_stat says what kache_stat says. */
+static bool same_in_row(struct kache_row *r, const char *path)
+{
+	struct kache_stat a, b;
+	const int rc = kache_row_stat(r, path, &a), wanted = kache_stat(path, true, &b);
+
+	return rc == wanted && (rc || (a.ino == b.ino && a.size == b.size && a.mode == b.mode));
+}
+
+static void test_row(void)
+{
+	enum { MANY = 12 };
+	KACHE_AUTO_FREE char *dir = tap_dir(), *link = kache_path_join(dir, "link");
+	struct kache_row r = KACHE_ROW_INIT;
+	char *path[2 * MANY];
+	int wrong = 0;
+
+	for (int i = 0; i < 2 * MANY; i++) {
+		path[i] = kache_asprintf("%s/%s/%d", dir, i < MANY ? "one" : "two", i % MANY);
+		wrong += kache_file_replace(path[i], path[i], (size_t)i, 0600) != 0;
+	}
+	for (int i = 0; i < 2 * MANY; i++)
+		wrong += !same_in_row(&r, path[i]);
+	for (int i = 0; i < 2 * MANY; i++)	/* now one, now the other */
+		wrong += !same_in_row(&r, path[i % 3 ? i : i % MANY]);
+	for (int i = 0; i < MANY; i++)
+		wrong += !same_in_row(&r, path[i]);
+	is_int(wrong, 0, "files are told by their directory as by their path");
+	ok(r.fd >= 0, "which is open");
+	wrong = symlink(path[MANY + 3], link) || !same_in_row(&r, link) || !same_in_row(&r, dir) || !same_in_row(&r, "/");
+	for (int i = 0; i < 2 * MANY; i++)
+		unlink(path[i]);
+	for (int i = 0; i < MANY; i++)
+		wrong += !same_in_row(&r, path[i]);
+	is_int(wrong, 0, "links, directories, and what is not there");
+	kache_row_end(&r);
+	ok(r.fd < 0 && !r.dir, "closed");
+	unlink(link);
+	for (int i = 0; i < 2 * MANY; i++) {
+		KACHE_AUTO_FREE char *parent = kache_path_dir(path[i]);
+
+		rmdir(parent);
+		free(path[i]);
+	}
+	rmdir(dir);
+}
+
+static void test_words(void)
+{
+	ok(kache_starts("abc", "ab") && kache_starts("abc", "") && !kache_starts("ab", "abc") && !kache_starts("", "a"), "beginnings");
+	ok(kache_is_word("abc", "abcd", 3) && !kache_is_word("abc", "abcd", 4) && !kache_is_word("abc", "ab", 2) &&
+	   kache_is_word("", "x", 0) && !kache_is_word("", "x", 1) && !kache_is_word("a", "", 0), "words");
+}
+
 int main(void)
 {
+	test_row();
+	test_words();
 	test_buffers();
 	test_reader();
 	test_lists();
