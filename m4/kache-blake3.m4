@@ -3,7 +3,8 @@
 #   2. pkg-config libblake3           the system's library
 #   3. /usr/share/cargo/registry/blake3-*/c, where Debian's librust-blake3-dev puts the official C sources
 # The static wrapper needs sources (it is built by another C library's compiler), so 1 or 3 serve it
-# even where 2 serves the rest. Sets BLAKE3_SRC, BLAKE3_CFLAGS, BLAKE3_LIBS, BLAKE3_OBJS_* conditionals.
+# even where 2 serves the rest. Sets BLAKE3_SRC, BLAKE3_CFLAGS, BLAKE3_LIBS, BLAKE3_OBJS_* conditionals, and HOT_BLAKE3_CFLAGS and
+# HOT_BLAKE3_DEFS where the wrapper can choose what of the processor is used (core/base/hash.c).
 AC_DEFUN([KACHE_BLAKE3], [
   AC_ARG_WITH([blake3-src],
     [AS_HELP_STRING([--with-blake3-src=DIR], [compile BLAKE3 from the official C sources in DIR])],
@@ -31,6 +32,13 @@ AC_DEFUN([KACHE_BLAKE3], [
     [kache_blake3_summary="$BLAKE3_SRC"
      BLAKE3_CFLAGS="-I$BLAKE3_SRC"
      BLAKE3_LIBS=])
+  HOT_BLAKE3_CFLAGS= HOT_BLAKE3_DEFS=
+  AS_IF([test "$kache_blake3_asm" = x86 && test -n "$BLAKE3_SRC" &&
+         grep -q '!defined(BLAKE3_TESTING)' "$BLAKE3_SRC/blake3_dispatch.c" &&
+         grep -q 'g_cpu_features = UNDEFINED;' "$BLAKE3_SRC/blake3_dispatch.c"],
+    [HOT_BLAKE3_CFLAGS=-DBLAKE3_TESTING HOT_BLAKE3_DEFS=-DKACHE_BLAKE3_CHOICE])
+  AC_SUBST([HOT_BLAKE3_CFLAGS])
+  AC_SUBST([HOT_BLAKE3_DEFS])
   AC_SUBST([BLAKE3_SRC])
   AC_SUBST([BLAKE3_CFLAGS])
   AC_SUBST([BLAKE3_LIBS])

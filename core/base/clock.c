@@ -1,13 +1,21 @@
 #include "config.h"
 #include "base/clock.h"
 
+#include <stdlib.h>	/* tells whose C library it is */
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t get(clockid_t id)
 {
 	struct timespec t;
 
+#if !defined __GLIBC__ && defined __linux__ && defined __x86_64__
+	/* The wrapper's few questions cost less than to find the vDSO, and two page faults for it. */
+	syscall(SYS_clock_gettime, id, &t);
+#else
 	clock_gettime(id, &t);
+#endif
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 

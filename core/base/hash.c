@@ -25,8 +25,29 @@ void kache_hasher_init(struct kache_hasher *h)
 	blake3_hasher_init(inner(h));
 }
 
+#ifdef KACHE_BLAKE3_CHOICE
+/* blake3_dispatch.c, whose authors open it to tests by BLAKE3_TESTING. To ask the processor what it can do is three CPUID, each of
+ * which leads a virtual machine out to its host: 5 us and more, 70 us of a hit in all. What every x86-64 can does for little. */
+extern int g_cpu_features;
+enum { UNDEFINED = 1 << 30, SSE2 = 1 << 0, MUCH = 64 << 10 };
+
+static void choose(size_t len)
+{
+	if (len < MUCH && g_cpu_features == UNDEFINED)
+		g_cpu_features = SSE2;
+	else if (len >= MUCH && g_cpu_features == SSE2)
+		g_cpu_features = UNDEFINED;
+}
+#else
+static void choose(size_t len)
+{
+	(void)len;
+}
+#endif
+
 void kache_hasher_add(struct kache_hasher *h, const void *data, size_t len)
 {
+	choose(len);
 	blake3_hasher_update(inner(h), data, len);
 }
 
