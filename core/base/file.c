@@ -30,7 +30,8 @@ void kache_auto_close(int *fd)
 static int read_whole(const char *path, int flags, size_t max, struct kache_buf *out)
 {
 	KACHE_AUTO_FD int fd = kache_open(path, O_RDONLY | O_NOCTTY | flags, 0);
-	size_t start = out->len, room = 8192;
+	enum { FIRST = 64 << 10 };	/* nearly all of what is read */
+	size_t start = out->len, room = FIRST;
 	struct kache_stat st;
 
 	if (fd < 0)
@@ -55,7 +56,7 @@ static int read_whole(const char *path, int flags, size_t max, struct kache_buf 
 			return KACHE_OK;
 		}
 		/* The rest at once, and a byte that tells its end; what grows meanwhile, or tells no size, by and by. */
-		if (room == 8192 && !kache_fstat(fd, &st) && st.size >= out->len - start && st.size - (out->len - start) < max)
+		if (room == FIRST && !kache_fstat(fd, &st) && st.size >= out->len - start && st.size - (out->len - start) < max)
 			room = (size_t)st.size - (out->len - start) + 1;
 		else if (room < 1 << 20)
 			room *= 4;
@@ -247,8 +248,27 @@ static int copy_by_hand(int from_fd, int to_fd, uint64_t size)
 	return KACHE_OK;
 }
 
+/* copy_file_range takes six times as long for a page or two, and no file system shares less than a block. */
+enum { LITTLE = 8192 };
+
+__attribute__((noinline))
+static int copy_little(int from_fd, int to_fd, size_t size)
+{
+	char data[LITTLE];
+	ssize_t n;
+
+	do
+		n = read(from_fd, data, size);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0 && (size_t)n != size)
+		errno = EIO;
+	return n == (ssize_t)size ? kache_write_all(to_fd, data, size) : KACHE_E_IO;
+}
+
 int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
 {
+	if (size <= LITTLE)
+		return copy_little(from_fd, to_fd, (size_t)size);
 #ifdef SYS_copy_file_range
 	while (size) {
 		ssize_t n = syscall(SYS_copy_file_range, from_fd, NULL, to_fd, NULL,
