@@ -25,6 +25,7 @@ struct kache_restore {			/* one output to be put in place */
 	/* filled by kache_restore_all */
 	bool linked, retimed, young;	/* one inode with its blob, which gets another time; which is that of now */
 	bool there;			/* something was */
+	bool direct;			/* it was written to where it belongs */
 	bool placed;
 	int from;			/* the blob that will be copied, or -1 */
 	char *temp;
@@ -37,7 +38,8 @@ enum { KACHE_RESTORE_HELD = 16 };
 int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
 /* Puts one of them in place before others, for somebody who waits for it. */
 int kache_restore_first(struct kache_store *s, struct kache_restore *r, enum kache_link_policy policy);
-/* Prepares the others under temporary names beside their destinations: nothing there has changed yet. */
+/* Prepares the others under temporary names beside their destinations: nothing there has changed yet, but that there may be lists
+ * of dependencies where nothing was. */
 int kache_restore_prepare(struct kache_store *s, struct kache_restore *r, size_t n, enum kache_link_policy policy);
 /* Renames all of it, or with the error of one of these removes it; returns that, or its own. What was put in place
  * is entered in inputs.map. Wanted in any case. */

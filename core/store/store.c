@@ -32,9 +32,12 @@ static bool network_fs(const char *root)
 	static const unsigned long magic[] = {
 		0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x5346414f, 0x00c36400,
 	};
+	struct kache_stat st;
 	struct statfs fs;
 
-	if (statfs(root, &fs))
+	/* What lies on a block device of this machine has its number, all else has 0 (Documentation/admin-guide/devices.txt). To be
+	 * told how full ext4 is takes ten times as long. */
+	if ((!kache_stat(root, true, &st) && st.dev >> 32) || statfs(root, &fs))
 		return false;
 	for (size_t i = 0; i < sizeof magic / sizeof *magic; i++)
 		if ((unsigned long)(unsigned)fs.f_type == magic[i])

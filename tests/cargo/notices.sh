@@ -29,20 +29,20 @@ for n in 1 2; do
 	is "$(results)" "$wanted" "hit $n: the same outputs"
 done
 like "$(last)" '"result":"hit"' "they were hits"
-order() { # of what is put in place and what is told
-	sed -n -e 's/^rename(.*libx-1\.\(r[a-z]*\)") *= 0/\1/p' -e 's/^rename(.*x-1\.d") *= 0/d/p' \
+order() { # of what is put in place and what is told; the list of dependencies is written where it belongs
+	sed -n -e 's/^rename(.*libx-1\.\(r[a-z]*\)") *= 0/\1/p' -e 's/^openat(.*x-1\.d", O_WRONLY|O_CREAT|O_EXCL.*= [0-9]*$/d/p' \
 		-e 's/^write(2, .*/told/p' "$T/trace" | tr '\n' ' '
 }
 is "$(order)" "d rmeta told rlib told " "metadata is in place and told of before the rest"
 echo old > "$T/old"
 rm -rf "$T/out"; mkdir "$T/out"; cp "$T/old" "$T/out/libx-1.rlib"
-strace -qq -o "$T/trace" -e trace=rename,write "$KACHE" rustc $flags $json --out-dir "$T/out" x.rs 2> /dev/null
+strace -qq -o "$T/trace" -e trace=rename,write,openat "$KACHE" rustc $flags $json --out-dir "$T/out" x.rs 2> /dev/null
 is "$(order)" "d rmeta rlib told " "where something is replaced, all of it is ready before"
 is "$(results)" "$wanted" "and all of it is replaced"
 
 # The disk is full when the rest comes.
-fails() { # fails NAME: all renames but the first two
-	run strace -qq -o "$T/trace" -e trace=rename -e inject=rename:error=ENOSPC:when=3+ "$KACHE" rustc
+fails() { # fails NAME: all renames but the first
+	run strace -qq -o "$T/trace" -e trace=rename -e inject=rename:error=ENOSPC:when=2+ "$KACHE" rustc
 	is "$?" 0 "$1: a normal compile"
 	like "$(last)" '"result":"passthrough".*"reason":"restore-failed"' "$1: which is said in the statistics"
 	is "$(cat "$T/said")" "$all" "$1: all is told once"
@@ -60,13 +60,13 @@ run "$KACHE" "$T/rustc"
 run "$KACHE" "$T/rustc"
 like "$(last)" '"result":"hit"' "another compiler: a hit"
 : > "$T/broken"
-run strace -qq -o "$T/trace" -e trace=rename -e inject=rename:error=ENOSPC:when=3+ "$KACHE" "$T/rustc"
+run strace -qq -o "$T/trace" -e trace=rename -e inject=rename:error=ENOSPC:when=2+ "$KACHE" "$T/rustc"
 is "$? $(tail -n 1 "$T/said")" "3 broken" "the compiler fails, too: its message and its exit code"
 rm "$T/broken"
 printf '%s\n' $flags $json > "$T/args"
 flags="@$T/args" json=
 run "$KACHE" rustc
-run strace -qq -o "$T/trace" -e trace=rename,write "$KACHE" rustc
+run strace -qq -o "$T/trace" -e trace=rename,write,openat "$KACHE" rustc
 is "$(order)" "d rmeta rlib told " "an argument file: all is told at the end"
 cd "$T" || exit 99
 
@@ -77,7 +77,7 @@ kbuild "$T/w" build -p app
 cat > "$T/faulty" <<EOS2
 #!/bin/sh
 case " \$* " in
-*" --crate-name leaf "*) exec strace -qq -o "$T/trace" -e trace=rename,link -e inject=rename,link:error=ENOSPC:when=3+ "$KACHE" "\$@" ;;
+*" --crate-name leaf "*) exec strace -qq -o "$T/trace" -e trace=rename,link -e inject=rename,link:error=ENOSPC:when=2+ "$KACHE" "\$@" ;;
 esac
 exec "$KACHE" "\$@"
 EOS2
