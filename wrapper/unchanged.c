@@ -17,7 +17,7 @@
  * KACHE_MAP_SETTLED. */
 static const int64_t calm = INT64_C(5) * 1000000000;
 
-enum { DIRS = 64, STATE = 16 << 10 };
+enum { DIRS = 64, STATE = 4 << 10 };
 
 /* A directory that is searched, or below which something is not. */
 struct dir {
