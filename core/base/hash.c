@@ -27,7 +27,7 @@ void kache_hasher_init(struct kache_hasher *h)
 
 #ifdef KACHE_BLAKE3_CHOICE
 /* blake3_dispatch.c, whose authors open it to tests by BLAKE3_TESTING. To ask the processor what it can do is three CPUID, each of
- * which leads a virtual machine out to its host: 5 us and more, 70 us of a hit in all. What every x86-64 can does for little. */
+ * which leads a virtual machine out to its host: 5 us and more, 40 us of a hit in all. What every x86-64 can does for little. */
 extern int g_cpu_features;
 enum { UNDEFINED = 1 << 30, SSE2 = 1 << 0, MUCH = 64 << 10 };
 
