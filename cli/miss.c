@@ -180,7 +180,7 @@ static char *value(const struct line *l)
 static struct kache_difference *open_one(struct kache_differences *d, const struct line *l)
 {
 	for (size_t i = 0; i < d->n; i++)
-		if (!d->v[i].after && strlen(d->v[i].name) == l->label && !memcmp(d->v[i].name, l->text, l->label))
+		if (!d->v[i].after && kache_is_word(d->v[i].name, l->text, l->label))
 			return &d->v[i];
 	return NULL;
 }

@@ -44,7 +44,7 @@ static const char *name_of(const char *program)
 		;
 	len -= (size_t)(dash - base);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strlen(names[i]) == len && !strncmp(names[i], dash, len))
+		if (kache_is_word(names[i], dash, len))
 			return names[i];
 	return NULL;
 }

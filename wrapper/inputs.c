@@ -354,7 +354,7 @@ static void find_disputed(struct look *l)
 
 /* Index of the first input of the set that is not as it was, or s->n. */
 static size_t first_changed(struct look *l, const struct kache_input_set *s,
-			    bool (*wanted)(const struct known *k, uint32_t kind, const char *name))
+			    bool (*wanted)(const struct look *l, const struct kache_input *in))
 {
 	size_t i = 0;
 
@@ -362,33 +362,28 @@ static size_t first_changed(struct look *l, const struct kache_input_set *s,
 		const struct kache_input *in = &s->inputs[i];
 		struct kache_hash h;
 
-		if (wanted(&l->memo[in->name], in->kind, l->m->names[in->name]) &&
-		    (now(l, in, &h) || !kache_hash_eq(&h, &in->hash)))
+		if (wanted(l, in) && (now(l, in, &h) || !kache_hash_eq(&h, &in->hash)))
 			break;
 	}
 	return i;
 }
 
-static bool any(const struct known *k, uint32_t kind, const char *name)
+static bool any(const struct look *l, const struct kache_input *in)
 {
-	(void)k;
-	(void)kind;
-	(void)name;
+	(void)l;
+	(void)in;
 	return true;
 }
 
-static bool disputed(const struct known *k, uint32_t kind, const char *name)
+static bool disputed(const struct look *l, const struct kache_input *in)
 {
-	(void)kind;
-	(void)name;
-	return k->disputed;
+	return l->memo[in->name].disputed;
 }
 
 /* What the stamps of files and directories say nothing of. */
-static bool unstamped(const struct known *k, uint32_t kind, const char *name)
+static bool unstamped(const struct look *l, const struct kache_input *in)
 {
-	(void)k;
-	return !kache_stamps_tell(kind, name);
+	return !kache_stamps_tell(in->kind, l->m->names[in->name]);
 }
 
 /* The same with all that saves looking. */

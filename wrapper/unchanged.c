@@ -110,11 +110,13 @@ static struct dir *dir_of(struct reader *r, const char *path, size_t len)
 	return d;
 }
 
-/* Whether its stamp stands for all that is not in it; it is noted then. */
+/* Whether its stamp stands for all that is not in it; it is noted then, once. */
 static bool stands(struct reader *r, size_t index, struct dir *d)
 {
 	const struct kache_stat *st = &d->st;
 
+	if (d->asked)
+		return d->stands;
 	if (d->there && S_ISDIR(st->mode) && r->now - (st->mtime > st->ctime ? st->mtime : st->ctime) > calm) {
 		KACHE_AUTO_FREE char *dir = kache_strndup(d->path, d->len);
 
@@ -167,7 +169,7 @@ static bool supposed_gone(struct reader *r, size_t index, const char *path, size
 	if (!r->out->supposed || up < 2 || !alone(r, index))
 		return false;
 	d = dir_of(r, path, up - 1);
-	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
+	if (!d || !stands(r, index, d))
 		return false;
 	if (r->thorough) {
 		KACHE_AUTO_FREE char *dir = kache_strndup(path, len);
@@ -191,7 +193,7 @@ static bool note_absent(struct reader *r, size_t index, const char *path)
 		d = dir_of(r, path, (size_t)(slash - path));
 	if (d && d->gone)
 		return true;
-	if (!d || !(d->asked ? d->stands : stands(r, index, d)))
+	if (!d || !stands(r, index, d))
 		return stat(path, &st) && kache_errno_missing();
 	return !r->thorough || (lstat(path, &st) && errno == ENOENT);
 }
@@ -252,20 +254,24 @@ static void read_stamps(struct kache_call *c, const struct kache_manifest *m, co
 /* What is remembered of stamps in the place of a result: that what was supposed with them is wrong. */
 static const struct kache_hash not_so = { { 1 } };
 
+static bool look_up(struct kache_call *c, const struct kache_stamps *now, struct kache_hash *known)
+{
+	return now->told && now->settled && kache_map_state(c->store, &now->id, known);
+}
+
 bool kache_stamps_known(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set,
 			struct kache_stamps *now)
 {
 	struct kache_hash known;
+	bool found;
 
 	read_stamps(c, m, set, true, false, now);
-	if (!now->told || !now->settled || !kache_map_state(c->store, &now->id, &known))
-		return false;
-	if (kache_hash_eq(&known, &not_so)) {
+	found = look_up(c, now, &known);
+	if (found && kache_hash_eq(&known, &not_so)) {
 		read_stamps(c, m, set, false, false, now);
-		if (!now->told || !now->settled || !kache_map_state(c->store, &now->id, &known))
-			return false;
+		found = look_up(c, now, &known);
 	}
-	return kache_hash_eq(&known, &set->result);
+	return found && kache_hash_eq(&known, &set->result);
 }
 
 void kache_stamps_remember(struct kache_call *c, const struct kache_manifest *m, const struct kache_input_set *set,

@@ -248,27 +248,13 @@ static int copy_by_hand(int from_fd, int to_fd, uint64_t size)
 	return KACHE_OK;
 }
 
-/* copy_file_range takes six times as long for a page or two, and no file system shares less than a block. */
-enum { LITTLE = 8192 };
-
-__attribute__((noinline))
-static int copy_little(int from_fd, int to_fd, size_t size)
-{
-	char data[LITTLE];
-	ssize_t n;
-
-	do
-		n = read(from_fd, data, size);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0 && (size_t)n != size)
-		errno = EIO;
-	return n == (ssize_t)size ? kache_write_all(to_fd, data, size) : KACHE_E_IO;
-}
-
 int kache_copy_fd(int from_fd, int to_fd, uint64_t size)
 {
+	enum { LITTLE = 8192 };
+
+	/* copy_file_range takes six times as long for a page or two, and no file system shares less than a block. */
 	if (size <= LITTLE)
-		return copy_little(from_fd, to_fd, (size_t)size);
+		return copy_by_hand(from_fd, to_fd, size);
 #ifdef SYS_copy_file_range
 	while (size) {
 		ssize_t n = syscall(SYS_copy_file_range, from_fd, NULL, to_fd, NULL,

@@ -192,7 +192,7 @@ static int from_environment(struct kache_conf *c, kache_conf_report *report, voi
 		for (size_t id = 0; id < KACHE_CONF_COUNT; id++) {
 			size_t len = (size_t)(value - 1 - *e);
 
-			if (!schema[id].env || strncmp(schema[id].env, *e, len) || schema[id].env[len])
+			if (!schema[id].env || !kache_is_word(schema[id].env, *e, len))
 				continue;
 			if (!from_variable(c, (enum kache_conf_id)id, value, err))
 				break;

@@ -67,8 +67,7 @@ static const struct flag *find(const char *arg, const char **value)
 			return &flags[i];
 	for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
 		const struct flag *f = &flags[i];
-		bool same = (strlen(f->name) == len && !strncmp(f->name, arg, len)) ||
-			    (strlen(f->brief) == len && !strncmp(f->brief, arg, len));
+		bool same = kache_is_word(f->name, arg, len) || kache_is_word(f->brief, arg, len);
 
 		if (arg[len] && f->shape != WORD && same) {
 			*value = arg + len + 1;

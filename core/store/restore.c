@@ -28,18 +28,23 @@ static int open_temp(struct kache_restore *r, mode_t mode)
 	return fd;
 }
 
-/* Where nothing is, in its place at once: compilers write their lists of dependencies so as well, and nobody reads one before they
- * are done. */
+/* Where nothing is, a list of dependencies is written in its place: compilers do so as well, and nobody reads one before they are
+ * done. */
+static bool in_place(const struct kache_restore *r)
+{
+	return r->output->role == KACHE_ROLE_DEPINFO && !r->there;
+}
+
 static int prepare_text(struct kache_restore *r)
 {
 	KACHE_AUTO_FD int fd = -1;
 
-	r->direct = !r->there;
-	r->temp = r->direct ? kache_strdup(r->path) : temp_beside(r->path);
-	fd = r->direct ? kache_open(r->path, O_WRONLY | O_CREAT | O_EXCL, 0666) : open_temp(r, 0666);
-	if (fd < 0 && r->direct) {	/* not ours to remove */
-		free(r->temp);
-		r->temp = NULL;
+	if (in_place(r)) {
+		fd = kache_open(r->path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+		r->temp = fd < 0 ? NULL : kache_strdup(r->path);	/* what we did not make is not ours to remove */
+	} else {
+		r->temp = temp_beside(r->path);
+		fd = open_temp(r, 0666);
 	}
 	return fd < 0 || kache_write_all(fd, r->data, r->len) ? KACHE_E_IO : KACHE_OK;
 }
@@ -168,7 +173,7 @@ static int place(struct kache_store *s, struct kache_restore *r, enum kache_link
 	/* ext4 writes a file out at once that is renamed over another (ext4(5), auto_da_alloc). */
 	if (r->there && r->clear)
 		unlink(r->path);
-	if (!r->direct && rename(r->temp, r->path))
+	if (!in_place(r) && rename(r->temp, r->path))
 		return KACHE_E_IO;
 	free(r->temp);
 	r->temp = NULL;
@@ -203,7 +208,7 @@ int kache_restore_check(struct kache_store *s, struct kache_restore *r, size_t n
 	for (size_t i = 0; i < n; i++) {
 		r[i].temp = NULL;
 		r[i].from = -1;
-		r[i].linked = r[i].retimed = r[i].young = r[i].there = r[i].placed = r[i].direct = false;
+		r[i].linked = r[i].retimed = r[i].young = r[i].there = r[i].placed = false;
 		rc = rc ? rc : check(s, &r[i], policy, i < KACHE_RESTORE_HELD);
 	}
 	return rc;

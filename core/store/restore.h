@@ -25,7 +25,6 @@ struct kache_restore {			/* one output to be put in place */
 	/* filled by kache_restore_all */
 	bool linked, retimed, young;	/* one inode with its blob, which gets another time; which is that of now */
 	bool there;			/* something was */
-	bool direct;			/* it was written to where it belongs */
 	bool placed;
 	int from;			/* the blob that will be copied, or -1 */
 	char *temp;

@@ -17,11 +17,14 @@ make_project() {
 	"prepare_$1"
 	find . -type f -exec touch -d '1 hour ago' {} +
 }
-# call EXPECT NAME: hit, miss or failed
-call() {
+compile() { # compile [COMMAND…]: through kache, run by that command
 	rm -rf out
 	mkdir out
-	"$KACHE" rustc --crate-name p --edition 2021 --crate-type lib --emit=dep-info,metadata --out-dir out src/lib.rs > "$T/log" 2>&1
+	"$@" "$KACHE" rustc --crate-name p --edition 2021 --crate-type lib --emit=dep-info,metadata --out-dir out src/lib.rs > "$T/log" 2>&1
+}
+# call EXPECT NAME: hit, miss or failed
+call() {
+	compile
 	status=$?
 	got=$(events | cut -d ' ' -f 1)
 	case $1 in
@@ -80,8 +83,7 @@ ext2/ext3 | xfs | btrfs | tmpfs)
 	if command -v strace > /dev/null; then
 		p=appears
 		cd "$T/$p" || exit 99
-		rm -rf out; mkdir out
-		strace -f -o "$T/trace" "$KACHE" rustc --crate-name p --edition 2021 --crate-type lib --emit=dep-info,metadata --out-dir out src/lib.rs
+		compile strace -f -o "$T/trace"
 		like "$(events)" '^hit' "a hit under strace"
 		is "$(grep -c 'stat.*\(src/a\|/mod\.rs\)"' "$T/trace")" 0 "the directory of a module is not looked for"
 		is "$(grep -c 'stat.*src/m\.rs"' "$T/trace")" 1 "the module's file is, once"
