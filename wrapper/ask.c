@@ -85,9 +85,6 @@ bool kache_ask_possible(struct kache_call *c)
 
 static bool get_ready(struct kache_call *c)
 {
-	static const char *const candidates[] = {
-		"../libexec/kache/kache-daemon", "kache-daemon", KACHE_LIBEXECDIR "/kache-daemon", NULL
-	};
 	static const char *files[3] = { KACHE_CONF_SYSTEM_FILE, NULL, NULL };
 	struct kache_client_options o = { .root = c->store->root, .files = files, .start = true };
 	char *program, *real;
@@ -96,7 +93,7 @@ static bool get_ready(struct kache_call *c)
 	if (ready)
 		return true;
 	/* These live as long as the process. The daemon knows itself by its real path. */
-	program = kache_companion(candidates);
+	program = kache_program("kache-daemon");
 	real = program ? kache_path_real(program) : NULL;
 	if (!real) {
 		free(program);

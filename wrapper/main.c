@@ -25,10 +25,7 @@ static void out_of_memory(void)
 
 static int run_command(char **argv)
 {
-	static const char *const candidates[] = {
-		"../libexec/kache/kache-cli", "kache-cli", KACHE_LIBEXECDIR "/kache-cli", NULL
-	};
-	KACHE_AUTO_FREE char *cli = kache_companion(candidates);
+	KACHE_AUTO_FREE char *cli = kache_program("kache-cli");
 
 	if (cli)
 		execv(cli, argv);

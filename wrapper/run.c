@@ -18,33 +18,35 @@
 
 static volatile sig_atomic_t child;
 
-char *kache_companion(const char *const *candidates)
+/* Beside this program, where both were built; else as they are installed together, wherever that is: this program in bin or in
+ * libexec/kache; else where it was to be installed. */
+static char *companion(const char *place, const char *installed, const char *name)
 {
+	static const char *const ways[] = { "/../", "/", "/../../" };
 	char self[4096];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-	KACHE_AUTO_FREE char *dir = NULL;
+	KACHE_AUTO_FREE char *dir = n > 0 ? kache_path_dir((self[n] = '\0', self)) : NULL;
 
-	if (n > 0) {
-		self[n] = '\0';
-		dir = kache_path_dir(self);
-	}
-	for (; *candidates; candidates++) {
-		char *path = (*candidates)[0] == '/' || dir ? kache_path_join(dir ? dir : "", *candidates) : NULL;
+	for (size_t i = 0; i < 3 && dir; i++) {
+		char *path = kache_concat(dir, ways[i], i == 1 ? "" : place, name, NULL);
 
-		if (path && !access(path, F_OK))
+		if (!access(path, F_OK))
 			return path;
 		free(path);
 	}
-	return NULL;
+	return access(installed, F_OK) ? NULL : kache_strdup(installed);
+}
+
+char *kache_program(const char *name)
+{
+	KACHE_AUTO_FREE char *installed = kache_path_join(KACHE_LIBEXECDIR, name);
+
+	return companion("libexec/kache/", installed, name);
 }
 
 char *kache_observer_path(void)
 {
-	static const char *const candidates[] = {
-		"../lib/kache/kache-observe.so", "kache-observe.so", KACHE_OBSERVER, NULL
-	};
-
-	return kache_companion(candidates);
+	return companion("lib/kache/", KACHE_OBSERVER, "kache-observe.so");
 }
 
 /* A terminal's Ctrl-C reaches the compiler by itself; what is sent to us alone is passed on. */

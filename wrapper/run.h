@@ -22,8 +22,7 @@ void kache_run_release(struct kache_run *run);
 _Noreturn void kache_run_exit(int status);
 /* Path of the observer library, fresh memory, or NULL where there is none for this system. */
 char *kache_observer_path(void);
-/* Directory of this executable's companions: dir of /proc/self/exe joined with the candidates, the
- * first that exists, else NULL. candidates end with NULL; absolute ones are taken as they are. */
-char *kache_companion(const char *const *candidates);
+/* Path of another program of kache's, fresh memory, or NULL where it is not installed. */
+char *kache_program(const char *name);
 
 #endif

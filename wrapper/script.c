@@ -45,10 +45,7 @@ char *kache_script_beside(const struct kache_call *c, const char *name)
 
 int kache_script_starter(struct kache_call *c, struct kache_output *out)
 {
-	static const char *const candidates[] = {
-		"../libexec/kache/kache-script", "kache-script", KACHE_LIBEXECDIR "/kache-script", NULL
-	};
-	KACHE_AUTO_FREE char *starter = kache_companion(candidates), *blob = NULL, *observer = kache_observer_path();
+	KACHE_AUTO_FREE char *starter = kache_program("kache-script"), *blob = NULL, *observer = kache_observer_path();
 	struct kache_stat st, there;
 	int rc;
 
