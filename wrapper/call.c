@@ -24,8 +24,8 @@ const char *kache_env(const char *name)
 const char *kache_call_begin(struct kache_call *c, char **argv, struct kache_error *err)
 {
 	c->argv = argv;
-	c->started_mono = kache_now_mono();
-	c->started_ms = (uint64_t)(kache_now_real() / 1000000);
+	c->started_us = (uint64_t)(kache_now_real() / 1000);
+	c->started_ms = c->started_us / 1000;
 	err->text[0] = '\0';
 	c->cwd = getcwd(NULL, 0);
 	if (!c->cwd)
@@ -102,6 +102,7 @@ void kache_call_event(struct kache_call *c, const char *result, const char *reas
 	KACHE_AUTO_BUF struct kache_buf line = KACHE_BUF_INIT;
 	struct kache_event *e = &c->event;
 
+	const uint64_t now = (uint64_t)(kache_now_real() / 1000);
 	if (!c->store)
 		return;
 	e->result = result;
@@ -114,7 +115,7 @@ void kache_call_event(struct kache_call *c, const char *result, const char *reas
 	e->root = c->cwd;
 	e->target = c->target ? c->target : c->compiler.host;
 	e->time_ms = c->started_ms;
-	e->total_us = (kache_now_mono() - c->started_mono) / 1000;
+	e->total_us = now > c->started_us ? now - c->started_us : 0;	/* unless the clock was set back */
 	kache_event_encode(e, &line);
 	(void)kache_store_event(c->store, line.data, line.len);
 	kache_debug("%s %s%s%s%s%s", result, c->unit ? c->unit : "-", reason ? ": " : "", reason ? reason : "",
@@ -182,8 +183,8 @@ void kache_uncached(char **argv, const char *reason)
 	struct kache_call *c = &call;
 
 	c->argv = argv;
-	c->started_mono = kache_now_mono();
-	c->started_ms = (uint64_t)(kache_now_real() / 1000000);
+	c->started_us = (uint64_t)(kache_now_real() / 1000);
+	c->started_ms = c->started_us / 1000;
 	c->cwd = getcwd(NULL, 0);
 	c->kind = "other";
 	if (c->cwd && !kache_conf_load(c->cwd, &c->conf, NULL) && !kache_conf_bool(c->conf, KACHE_CONF_DISABLED))

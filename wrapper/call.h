@@ -48,7 +48,7 @@ struct kache_call {
 	bool query;			/* a question to the compiler: an answer, and no file */
 	bool announced;			/* the caller was told of the first outputs already; see kache_language.notice */
 	unsigned width;			/* how diagnostics are laid out, 0: not told; see kache_language.serves */
-	uint64_t started_mono, started_ms;
+	uint64_t started_us, started_ms;	/* since the epoch: one clock for both, and for how long it took */
 	/* When the compiler was started. A file that is written from then on is not older than the first, one
 	 * that was written before is not newer than the second, whichever clock the kernel stamps with. */
 	int64_t started_coarse, started_real;

@@ -39,6 +39,7 @@ struct kache_map {
 	int fd;				/* -1: could not be opened; not tried again */
 	bool writable;
 	struct kache_boots boots;
+	atomic_uint stamp;	/* of new records: when the first was made, in s; 0 before */
 	/* The page that was read last: files that are looked up together lie together. One thread at a time. */
 	atomic_flag page_taken;
 	size_t page_number;		/* PAGES: none */
@@ -313,9 +314,17 @@ static size_t victim(const struct bucket *b, const unsigned char id[ID])
 	return oldest;
 }
 
+/* It orders records by age, and tells them from those before a power cut. */
+static uint32_t stamp_of(struct kache_map *m)
+{
+	if (!atomic_load_explicit(&m->stamp, memory_order_relaxed))
+		atomic_store_explicit(&m->stamp, (unsigned)(kache_now_real() / 1000000000), memory_order_relaxed);
+	return atomic_load_explicit(&m->stamp, memory_order_relaxed);
+}
+
 static void put(struct kache_map *m, size_t at, const unsigned char id[ID], const unsigned char *hash, uint32_t traits)
 {
-	struct record new = { .stamp = (uint32_t)(kache_now_real() / 1000000000), .traits = traits };
+	struct record new = { .stamp = stamp_of(m), .traits = traits };
 	struct bucket b;
 	size_t way;
 
