@@ -67,6 +67,7 @@ static int remove_records(const struct kache_store *s)
 {
 	static const struct { const char *dir, *pattern; } what[] = {
 		{ "", "index.db-*" }, { "", "index.db*" }, { "", "inputs.map" }, { "events", "*.jsonl" }, { "compilers", "*" },
+		{ "plans", "*" },
 	};
 	int rc = KACHE_EXIT_OK;
 

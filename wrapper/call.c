@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const struct kache_hash *kache_prefilling;
+
 const char *kache_env(const char *name)
 {
 	const char *value = getenv(name);
@@ -100,9 +102,9 @@ void kache_call_exec(struct kache_call *c)
 void kache_call_event(struct kache_call *c, const char *result, const char *reason, const char *detail)
 {
 	KACHE_AUTO_BUF struct kache_buf line = KACHE_BUF_INIT;
+	const uint64_t now = (uint64_t)(kache_now_real() / 1000);
 	struct kache_event *e = &c->event;
 
-	const uint64_t now = (uint64_t)(kache_now_real() / 1000);
 	if (!c->store)
 		return;
 	e->result = result;
@@ -124,6 +126,8 @@ void kache_call_event(struct kache_call *c, const char *result, const char *reas
 
 void kache_call_passthrough(struct kache_call *c, const char *reason, const char *detail)
 {
+	if (kache_prefilling)
+		_exit(KACHE_NOT_PREFILLED);
 	kache_call_event(c, "passthrough", reason, detail);
 	kache_call_exec(c);
 }

@@ -131,6 +131,11 @@ struct kache_language {
 	void (*explain)(const struct kache_call *c);
 };
 
+/* kache-prefill alone sets it: the call is made ahead of its time, so that only a hit that leads to this entry counts, and what is
+ * there afterwards; nobody waits for output. Otherwise the process ends with KACHE_NOT_PREFILLED. */
+extern const struct kache_hash *kache_prefilling;
+enum { KACHE_NOT_PREFILLED = 3 };
+
 /* Fills in what every call starts with: arguments, time, directory, configuration. NULL, or the reason
  * why it passes through. */
 const char *kache_call_begin(struct kache_call *c, char **argv, struct kache_error *err);

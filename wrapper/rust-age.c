@@ -21,12 +21,11 @@ static bool is_young(const char *path)
 	return !kache_stat(path, true, &st) && st.mtime > KACHE_BLOB_TIME_NS;
 }
 
-/* When the cargo that called us was started, by the clock that stamps files, or a little later; INT64_MAX if nobody like that did.
- * "PID (NAME) STATE …", the start is the 22nd field, in ticks since the machine was started (proc(5)). */
-static int64_t cargo_started(void)
+/* "PID (NAME) STATE …", the start is the 22nd field, in ticks since the machine was started (proc(5)). */
+int64_t kache_cargo_started(void)
 {
 	KACHE_AUTO_BUF struct kache_buf text = KACHE_BUF_INIT;
-	KACHE_AUTO_FREE char *path = kache_asprintf("/proc/%ld/stat", (long)getppid());
+	KACHE_AUTO_FREE char *path = kache_asprintf("/proc/%ld/stat", (long)kache_cargo());
 	const int64_t tick = 1000000000 / sysconf(_SC_CLK_TCK);
 	const char *at = kache_file_read(path, 4096, &text) ? NULL : strstr(text.data, " (cargo) ");
 
@@ -54,7 +53,7 @@ static bool built_at_once(const struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *root = kache_path_dir(c->profile_dir);
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	const int64_t then = cargo_started();
+	const int64_t then = kache_cargo_started();
 
 	if (then == INT64_MAX || made_since(then, c->profile_dir) != 1 || kache_dir_names(root, &names))
 		return false;

@@ -4,6 +4,8 @@
 
 #include "wrapper/call.h"
 
+#include <sys/types.h>
+
 extern const struct kache_language kache_language_rust;
 
 /* "kache explain -- rustc …": how the call would be keyed and treated. Returns the exit status. */
@@ -33,7 +35,11 @@ void kache_rust_ran(const struct kache_call *c);
 /* wrapper/rust-notice.c, see struct kache_language */
 size_t kache_rust_notice(const struct kache_call *c, const struct kache_entry *e, const struct kache_buf *err, size_t *outputs);
 size_t kache_rust_told(const struct kache_buf *err);
-/* wrapper/rust-age.c: whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
+/* Who called: the parent. (kache-prefill, which is called by the wrapper, has another one: main.c, prefill.c.) */
+pid_t kache_cargo(void);
+/* wrapper/rust-age.c: when that cargo was started, by the clock that stamps files, or a little later; INT64_MAX if it is none. */
+int64_t kache_cargo_started(void);
+/* Whether the unit's outputs may be as old as a blob. Makes its script's run so where that is harmless. */
 bool kache_rust_may_be_old(const struct kache_call *c);
 int kache_rust_collect(struct kache_collector *k);
 /* Whether it lies in a directory of dependencies (-L dependency=), by its name in the call or by the one without links, by which

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "wrapper/ask.h"
 #include "wrapper/inputs.h"
+#include "wrapper/record.h"
 #include "wrapper/report.h"
 #include "wrapper/result.h"
 #include "wrapper/run.h"
@@ -33,7 +34,7 @@ _Noreturn static void compile_announced(struct kache_call *c)
 	struct kache_error err;
 
 	kache_ask_end();
-	if (kache_run_compiler(c, &run, &err))
+	if (kache_prefilling || kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "run-failed", err.text);
 	c->event.compile_us = run.compile_us;
 	kache_call_event(c, "passthrough", "restore-failed", NULL);
@@ -60,6 +61,7 @@ static int use_entry(struct kache_call *c, const struct kache_hash *key, const c
 	c->event.exit_code = e.exit_code;
 	rc = kache_result_replay(c, &e);
 	if (!rc) {
+		kache_record_call(c, key);
 		kache_call_event(c, !strcmp(c->kind, "probe") ? "probe-hit" : "hit", from, NULL);
 		kache_report_end();
 		kache_run_exit((e.exit_code & 0xff) << 8);
@@ -97,6 +99,8 @@ static int look_up(struct kache_call *c, struct found *f)
 	kache_manifest_release(&m);
 	if (rc)
 		return rc;
+	if (kache_prefilling && !kache_hash_eq(&f->key, kache_prefilling))
+		return KACHE_E_NOENT;
 	rc = use_entry(c, &f->key, NULL, &f->why);
 	f->matched = rc != KACHE_E_UNSUPPORTED;
 	return rc;
@@ -200,6 +204,7 @@ static void store_run(struct kache_call *c, const struct kache_run *run, const c
 	kache_inputs_note(c, &m, &m.sets[0]);
 	c->event.key = &key;
 	if (!kache_result_publish(c, run, &m, &reason, &detail, &err)) {
+		kache_record_call(c, &key);
 		kache_call_event(c, probe ? "probe-miss" : "miss", why ? "changed" : "new", why);
 		if (c->lang->stored)
 			c->lang->stored(c);
@@ -281,12 +286,15 @@ void kache_serve(const struct kache_language *lang, char **argv)
 	c->lang = lang;
 	reason = lang->prepare(c, argv, &detail, &err);
 	if (reason) {
-		if (err.text[0] && !c->query)
+		if (err.text[0] && !c->query && !kache_prefilling)
 			kache_warn_once(reason, err.text);
 		kache_call_passthrough(c, reason, detail);
 	}
+	kache_prefill(c);
 	if (!kache_conf_bool(c->conf, KACHE_CONF_RECACHE))
 		(void)look_up(c, &found);
+	if (kache_prefilling)
+		_exit(KACHE_NOT_PREFILLED);
 	if (c->store->readonly) {
 		warn_readonly(c);
 		kache_call_passthrough(c, "read-only", NULL);

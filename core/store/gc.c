@@ -229,7 +229,7 @@ static int sweep_blobs(struct kache_gc *g)
 static int sweep_temps(struct kache_gc *g)
 {
 	/* Those beside objects went when the objects were looked at. */
-	static const char *const kinds[] = { "tmp", "compilers", "events", "." };
+	static const char *const kinds[] = { "tmp", "compilers", "events", "plans", "." };
 	int rc = KACHE_OK;
 
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds && !rc; i++)

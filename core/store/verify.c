@@ -234,7 +234,7 @@ static int check_temp(void *arg, const struct kache_scan_item *item)
 
 static bool is_ours(const char *name, const struct kache_stat *st)
 {
-	static const char *const dirs[] = { "blobs", "compilers", "entries", "events", "manifests", "queue", "tmp" };
+	static const char *const dirs[] = { "blobs", "compilers", "entries", "events", "manifests", "plans", "queue", "tmp" };
 	static const char *const files[] = {
 		"CACHEDIR.TAG", "format", "inputs.map", "gc.lock", "index.db*", ".kache-*", "daemon.*",
 	};

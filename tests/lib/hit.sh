@@ -33,7 +33,7 @@ hit_make() {
 # cargo and kache need is there, for it counts too.
 hit_build() {
 	rm -rf "$2/target"
-	(cd "$2" && env -i PATH="$PATH" HOME="$HOME" ${CARGO_HOME:+CARGO_HOME="$CARGO_HOME"} KACHE_CACHE_DIR="$KACHE_CACHE_DIR" \
+	(cd "$2" && env -i PATH="$PATH" HOME="$HOME" ${CARGO_HOME:+CARGO_HOME="$CARGO_HOME"} KACHE_PREFILL=0 KACHE_CACHE_DIR="$KACHE_CACHE_DIR" \
 		XDG_CONFIG_HOME="$2/none" HIT_KACHE="$1" HIT_RUN="${3:-}" RUSTC_WRAPPER="$2/wrapper" cargo build -q --offline -p hit)
 }
 

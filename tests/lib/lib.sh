@@ -30,6 +30,8 @@ unset MAKEFLAGS MFLAGS MAKELEVEL CARGO_MAKEFLAGS
 export XDG_CONFIG_HOME="$T/xdg-config" XDG_CACHE_HOME="$T/xdg-cache" XDG_RUNTIME_DIR="$T/xdg-run"
 mkdir -p "$XDG_RUNTIME_DIR"
 export KACHE_CACHE_DIR="$T/cache"
+# Events of a build have to be those of its calls, so what comes before them is for the tests of that. KACHE_TEST_PREFILL=1: for all.
+export KACHE_PREFILL=${KACHE_TEST_PREFILL:-0}
 # A wrapper ends by _exit with everything still in hand; the unit tests look for leaks.
 export ASAN_OPTIONS=detect_leaks=0
 
