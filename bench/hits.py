@@ -102,7 +102,8 @@ def measure(found, work, times, floorw, script, build, wipe_target):
         environment = tool.environment
 
         def through(t=tool, w=where, wr=wrapper, c=capture, e=environment):
-            return dict(e(), RUSTC_WRAPPER=str(c), HIT_KACHE=wr, HIT_AT=str(w / "hit"), CARGO_INCREMENTAL="0")
+            return dict(e(), RUSTC_WRAPPER=str(c), HIT_KACHE=wr, HIT_AT=str(w / "hit"), CARGO_INCREMENTAL="0",
+                        KACHE_PREFILL="0")	# the call is to be made
 
         if tool.name == "floor":
             tool.recording = True
