@@ -17,6 +17,7 @@ enum { MOST_BYTES = 512 << 20, MOST_OF_FILE = 1 << 20, MOST_FILES = 16, MOST_ABS
 
 /* A call as it was noted (wrapper/record.h). */
 struct noted {
+	uint64_t space;
 	uint64_t started_ms;
 	struct kache_hash result;
 	char *cwd;
@@ -67,6 +68,7 @@ static bool read_noted(struct kache_reader *all, struct noted *c)
 	if (!call || all->bad)
 		return false;
 	kache_reader_init(&r, call, len);
+	c->space = kache_read_u64(&r);
 	c->started_ms = kache_read_u64(&r);
 	hash = kache_read_raw(&r, KACHE_HASH_LEN);
 	if (hash)
@@ -413,18 +415,23 @@ static bool read_calls(struct harvest *h, const char *path)
 {
 	KACHE_AUTO_BUF struct kache_buf all = KACHE_BUF_INIT;
 	struct kache_reader r;
+	struct kache_stat st;
 	struct noted c;
 	bool any = false;
 
 	if (kache_file_read(path, MOST_BYTES, &all))
 		return false;
+	if (kache_stat("/proc/self/ns/pid", true, &st))
+		st.ino = 0;
 	kache_reader_init(&r, all.data ? all.data : "", all.len);
-	while (read_noted(&r, &c)) {
+	for (; read_noted(&r, &c); noted_release(&c)) {
 		const bool run = kache_ends(c.argv.v[0], KACHE_SCRIPT_SUFFIX);
 		const size_t words = compiler_words(&c);
 		struct kache_rust_args a;
 		struct unit u = { 0 };
 
+		if (c.space != st.ino)
+			continue;
 		any = true;
 		kache_rust_args_parse((int)(c.argv.n - words), c.argv.v + words, c.cwd, &a);
 		if (run ? make_run(h, &c, &u) : make_unit(h, &c, &a, &u))
@@ -432,7 +439,6 @@ static bool read_calls(struct harvest *h, const char *path)
 		else
 			unit_release(&u);
 		kache_rust_args_release(&a);
-		noted_release(&c);
 	}
 	return any;
 }

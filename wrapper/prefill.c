@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/path.h"
+#include "conf/conf.h"
 #include "wrapper/rustc.h"
 
 #include <errno.h>
@@ -65,6 +66,16 @@ static void step_back(int keep)
 	(void)!chdir("/");
 }
 
+/* Who wants nothing looked up, or nothing stored, wants none of this. */
+static bool is_wanted(const struct kache_store *store)
+{
+	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
+	struct kache_conf *conf;
+
+	return !store->readonly && cwd && !kache_conf_load(cwd, &conf, NULL) && !kache_conf_bool(conf, KACHE_CONF_READONLY) &&
+	       !kache_conf_bool(conf, KACHE_CONF_RECACHE);
+}
+
 int main(int argc, char **argv)
 {
 	struct kache_command command;
@@ -76,7 +87,7 @@ int main(int argc, char **argv)
 	if (argc != 4 || kache_store_open(argv[1], false, &store, NULL))
 		return 1;
 	cargo = (pid_t)strtol(kache_path_base(argv[2]), NULL, 10);
-	if (cargo <= 0 || !kache_command_read(argv[3], &command))
+	if (cargo <= 0 || !is_wanted(store) || !kache_command_read(argv[3], &command))
 		return 0;
 	null = kache_open("/dev/null", O_RDWR, 0);
 	for (fd = 0; fd < 3; fd++)

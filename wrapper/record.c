@@ -57,6 +57,7 @@ void kache_record_call(const struct kache_call *c, const struct kache_hash *resu
 	KACHE_AUTO_FREE char *path = NULL;
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT, all = KACHE_BUF_INIT;
 	KACHE_AUTO_FD int fd = -1;
+	struct kache_stat st;
 
 	if (kache_prefilling || !is_unit(c))
 		return;
@@ -64,6 +65,8 @@ void kache_record_call(const struct kache_call *c, const struct kache_hash *resu
 	fd = kache_open(path, O_WRONLY | O_APPEND | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return;
+	/* In another container that has the same store another cargo may have that number. */
+	kache_buf_u64(&b, kache_stat("/proc/self/ns/pid", true, &st) ? 0 : st.ino);
 	kache_buf_u64(&b, c->started_ms);
 	kache_buf_add(&b, result->b, KACHE_HASH_LEN);
 	kache_buf_bytes(&b, c->cwd, strlen(c->cwd));
@@ -80,9 +83,8 @@ void kache_prefill(struct kache_call *c)
 	int status;
 	pid_t pid;
 
-	if (kache_prefilling || !c->query || !rustc[1] || strcmp(rustc[1], "-vV") || rustc[2] || c->store->readonly ||
-	    !kache_conf_bool(c->conf, KACHE_CONF_PREFILL) || kache_conf_bool(c->conf, KACHE_CONF_READONLY) ||
-	    kache_conf_bool(c->conf, KACHE_CONF_RECACHE))
+	if (kache_prefilling || !c->query || !rustc[1] || strcmp(rustc[1], "-vV") || rustc[2] ||
+	    !kache_conf_bool(c->conf, KACHE_CONF_PREFILL))
 		return;
 	program = kache_program("kache-prefill");
 	calls = kache_plan_calls(c->store, (long)kache_cargo());

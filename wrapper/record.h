@@ -10,7 +10,7 @@ void kache_prefill(struct kache_call *c);
 
 /* A call of cargo's whose outputs, those of that entry, are in place. Appended in one write(2), as (base/buf.h):
  *	u32 length of what follows
- *	u64 c->started_ms, hash, string cwd
+ *	u64 the number space of processes (pid_namespaces(7)), u64 c->started_ms, hash, string cwd
  *	u32 count and strings: argv
  *	u32 count and strings: variables */
 void kache_record_call(const struct kache_call *c, const struct kache_hash *result);

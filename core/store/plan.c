@@ -277,8 +277,9 @@ static void prune(struct kache_store *s)
 		struct kache_hash key;
 		struct kache_stat st;
 
-		if (!kache_hash_parse(names.v[i], strlen(names.v[i]), &key) || kache_stat(path, false, &st) ||
-		    (kache_now_real() - st.mtime > month && !unlink(path))) {
+		/* Of what is no plan too: a command that nobody records any more. */
+		if (kache_stat(path, false, &st) || (kache_now_real() - st.mtime > month && !unlink(path)) ||
+		    !kache_hash_parse(names.v[i], strlen(names.v[i]), &key)) {
 			free(path);
 			continue;
 		}
