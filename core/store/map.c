@@ -141,6 +141,7 @@ static void open_map(struct kache_store *s, struct kache_map *m)
 	struct kache_stat st = { 0 };
 	bool made;
 
+	atomic_init(&m->stamp, 0);
 	atomic_flag_clear(&m->page_taken);
 	m->page_number = PAGES;
 	m->fd = open_file(s, path, &st, &made);
