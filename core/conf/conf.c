@@ -12,9 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/* The wrapper explains no setting. */
+#ifdef KACHE_HOT
+#define HELP(text) ""
+#else
+#define HELP(text) text
+#endif
+
 static const struct kache_option schema[] = {
 #define KACHE_OPTION(id, key, env, type, def, values, flags, help) \
-	{ key, env, type, def, values, flags, help },
+	{ key, env, type, def, values, flags, HELP(help) },
 #include "conf/options.def"
 #undef KACHE_OPTION
 };

@@ -36,7 +36,7 @@ struct kache_option {			/* one row of the schema */
 	const char *values;		/* "a|b|c" for KACHE_OPT_ENUM; "1..19" for _UINT and, in milliseconds, _MSEC;
 					 * "paths" for a _LIST of absolute paths, which a file may name from where it lies */
 	unsigned flags;
-	const char *help;		/* one sentence */
+	const char *help;		/* one sentence; "" in the wrapper */
 };
 const struct kache_option *kache_conf_schema(enum kache_conf_id id);
 

@@ -310,7 +310,7 @@ int kache_plan_put(struct kache_store *s, const struct kache_hash *key, const st
 
 char *kache_plan_calls(const struct kache_store *s, long pid)
 {
-	struct kache_buf b = KACHE_BUF_INIT;
+	char digits[24] = "", *at = digits + sizeof digits - 1;
 
 	kache_buf_str(&b, s->root);
 	kache_buf_str(&b, "/plans/");
