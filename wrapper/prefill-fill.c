@@ -173,11 +173,17 @@ static bool run_hits(const struct fill *f, const struct kache_plan_unit *u, cons
 
 	if (out < 0)
 		return false;
+	if (!kache_script_is_empty(out_dir)) {
+		unlink(output);
+		return false;
+	}
 	then = reference(script);
 	if (err >= 0 && time >= 0 && hits(f, u, out, err) && !kache_file_replace(root, out_dir, strlen(out_dir), 0666) &&
 	    set_time(time, then) && set_time(out, then))
 		return true;
-	unlink(output);		/* without it nothing of this counts */
+	/* Without the output nothing of this counts, and the script is to find what it would have found. */
+	kache_script_remove_below(out_dir);
+	unlink(output);
 	return false;
 }
 

@@ -90,7 +90,7 @@ bool kache_is_script(const char *program)
 	return kache_starts(kache_path_base(program), "build_script_") && kache_ends(program, KACHE_SCRIPT_SUFFIX);
 }
 
-static bool is_empty(const char *dir)
+bool kache_script_is_empty(const char *dir)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 
@@ -211,7 +211,7 @@ static const char *prepare(struct kache_call *c, char **argv, const char **detai
 		return "not-run-by-cargo";
 	/* What a script that ran before has left may be an input of this one. */
 	*detail = out;
-	if (!is_empty(out))
+	if (!kache_script_is_empty(out))
 		return "output-directory-not-empty";
 	*detail = NULL;
 	if (kache_map_hash(c->store, argv[0], &st, &script))
@@ -235,7 +235,7 @@ static bool serves(const struct kache_call *c, const struct kache_entry *e)
 	return true;
 }
 
-static void remove_below(const char *dir)
+void kache_script_remove_below(const char *dir)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 
@@ -247,7 +247,7 @@ static void remove_below(const char *dir)
 		if (kache_stat(path, false, &st))
 			continue;
 		if (S_ISDIR(st.mode)) {
-			remove_below(path);
+			kache_script_remove_below(path);
 			rmdir(path);
 		} else {
 			unlink(path);
@@ -261,7 +261,7 @@ static void settle(const struct kache_call *c)
 {
 	KACHE_AUTO_FREE char *dir = kache_path_dir(c->script.out_dir);
 
-	remove_below(c->script.out_dir);
+	kache_script_remove_below(c->script.out_dir);
 	kache_wait_for_tick(c->script.out_dir);
 	kache_wait_for_tick(dir);
 }

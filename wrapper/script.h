@@ -17,6 +17,10 @@ extern const struct kache_language kache_language_script;
 /* Whether program is a script that a starter stands for. */
 bool kache_is_script(const char *program);
 
+/* Whether a directory is there and has nothing in it; and to leave it so. */
+bool kache_script_is_empty(const char *dir);
+void kache_script_remove_below(const char *dir);
+
 /* Compiling one. Where that output of a Rust compile belongs beside its place, and a starter in it: fresh memory, or NULL. */
 char *kache_script_beside(const struct kache_call *c, const char *name);
 /* The starter as an output, whose blob is in the store now. 0 or an error. */
