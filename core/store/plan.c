@@ -260,18 +260,32 @@ int kache_plan_get(struct kache_store *s, const struct kache_hash *key, struct k
 	return rc;
 }
 
-/* Removes what has not been used for long; of too many, the longest unused. */
+struct used {
+	char *path;
+	int64_t mtime;
+	uint64_t size;
+};
+
+static int later_first(const void *a, const void *b)
+{
+	const struct used *x = a, *y = b;
+
+	return (x->mtime < y->mtime) - (x->mtime > y->mtime);
+}
+
+/* Removes what has not been used for long, and of too many, or too much, the longest unused; never the last. */
 static void prune(struct kache_store *s)
 {
 	const int64_t month = INT64_C(1000000000) * 86400 * UNUSED_DAYS;
 	KACHE_AUTO_FREE char *dir = kache_store_file(s, "plans");
-	KACHE_AUTO_FREE char *oldest = NULL;
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
-	int64_t first = INT64_MAX;
+	struct used *plans;
+	uint64_t bytes = 0;
 	size_t n = 0;
 
 	if (kache_dir_names(dir, &names))
 		return;
+	plans = kache_calloc(names.n + 1, sizeof *plans);
 	for (size_t i = 0; i < names.n; i++) {
 		char *path = kache_path_join(dir, names.v[i]);
 		struct kache_hash key;
@@ -279,21 +293,19 @@ static void prune(struct kache_store *s)
 
 		/* Of what is no plan too: a command that nobody records any more. */
 		if (kache_stat(path, false, &st) || (kache_now_real() - st.mtime > month && !unlink(path)) ||
-		    !kache_hash_parse(names.v[i], strlen(names.v[i]), &key)) {
+		    !kache_hash_parse(names.v[i], strlen(names.v[i]), &key))
 			free(path);
-			continue;
-		}
-		n++;
-		if (st.mtime < first) {
-			first = st.mtime;
-			free(oldest);
-			oldest = path;
-		} else {
-			free(path);
-		}
+		else
+			plans[n++] = (struct used){ path, st.mtime, st.size };
 	}
-	if (n > KACHE_PLANS)
-		unlink(oldest);
+	qsort(plans, n, sizeof *plans, later_first);
+	for (size_t i = 0; i < n; i++) {
+		bytes += plans[i].size;
+		if (i && (i >= KACHE_PLANS || bytes > KACHE_PLANS_BYTES))
+			unlink(plans[i].path);
+		free(plans[i].path);
+	}
+	free(plans);
 }
 
 int kache_plan_put(struct kache_store *s, const struct kache_hash *key, const struct kache_plan *p)
@@ -312,9 +324,9 @@ char *kache_plan_calls(const struct kache_store *s, long pid)
 {
 	char digits[24] = "", *at = digits + sizeof digits - 1;
 
-	kache_buf_str(&b, s->root);
-	kache_buf_str(&b, "/plans/");
-	kache_buf_decimal(&b, (uint64_t)pid);
-	kache_buf_str(&b, ".calls");
-	return kache_buf_steal(&b);
+	/* A hit asks for this name. */
+	do
+		*--at = (char)('0' + pid % 10);
+	while (pid /= 10);
+	return kache_concat(s->root, "/plans/", at, ".calls", NULL);
 }

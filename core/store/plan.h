@@ -59,8 +59,10 @@ char *kache_plan_unpack(const char *text, const char *root, const char *target);
 char *kache_plan_path(const struct kache_store *s, const struct kache_hash *key);
 /* The plan of a command, which counts as used from now on. KACHE_E_NOENT, or as kache_plan_decode. */
 int kache_plan_get(struct kache_store *s, const struct kache_hash *key, struct kache_plan *p);
-/* Replaces it, and removes plans that nobody has used for a month, and of more than KACHE_PLANS the longest unused. */
+/* Replaces it, and removes plans that nobody has used for a month, and of more than these, in number or bytes, the longest
+ * unused. */
 #define KACHE_PLANS 256
+#define KACHE_PLANS_BYTES (UINT64_C(64) << 20)
 int kache_plan_put(struct kache_store *s, const struct kache_hash *key, const struct kache_plan *p);
 
 /* Where the calls of the cargo process `pid` are noted while its command is recorded, fresh memory. It is there as long as that is

@@ -115,6 +115,34 @@ static void places(void)
 	ok(!kache_plan_pack("a\001b", "/w", "/w/target") && !kache_plan_pack("a\002b", "/w", "/w/target"), "a text with a token has none");
 }
 
+/* Two that are more together than may be. */
+static void much(struct kache_store *s, struct kache_plan *p)
+{
+	const size_t len = KACHE_PLANS_BYTES - 4096, before = p->units[0].files[1].len;
+	KACHE_AUTO_FREE char *dir = kache_asprintf("%s/plans", root);
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	char *big = kache_calloc(1, len), *was = p->units[0].files[1].data;
+	struct kache_hash first, second;
+	struct kache_plan q;
+
+	kache_hash_bytes("first", 5, &first);
+	kache_hash_bytes("second", 6, &second);
+	p->units[0].files[1].data = big;
+	p->units[0].files[1].len = len;
+	is_int(kache_plan_put(s, &first, p), KACHE_OK, "a big one");
+	usleep(20000);
+	is_int(kache_plan_put(s, &second, p), KACHE_OK, "and another");
+	p->units[0].files[1].data = was;
+	p->units[0].files[1].len = before;
+	free(big);
+	kache_dir_names(dir, &names);
+	is_int(names.n, 1, "of too much the last is kept");
+	is_int(kache_plan_get(s, &first, &q), KACHE_E_NOENT, "not the first");
+	kache_plan_release(&q);
+	is_int(kache_plan_get(s, &second, &q), KACHE_OK, "but the second");
+	kache_plan_release(&q);
+}
+
 static void store(void)
 {
 	struct kache_error err;
@@ -148,6 +176,7 @@ static void store(void)
 	kache_plan_release(&q);
 	kache_hash_bytes("0", 1, &key);
 	is_int(kache_plan_get(s, &key, &q), KACHE_E_NOENT, "the oldest is not");
+	much(s, &p);
 	{
 		KACHE_AUTO_FREE char *path = kache_plan_path(s, &key);
 
