@@ -126,8 +126,6 @@ void kache_call_event(struct kache_call *c, const char *result, const char *reas
 
 void kache_call_passthrough(struct kache_call *c, const char *reason, const char *detail)
 {
-	if (kache_prefilling)
-		_exit(KACHE_NOT_PREFILLED);
 	kache_call_event(c, "passthrough", reason, detail);
 	kache_call_exec(c);
 }

@@ -187,6 +187,9 @@ const char *kache_call_kind(const struct kache_call *c);
 /* Below cargo's registry or its checkouts of git, where nothing is ever changed in place. */
 bool kache_call_immutable(const char *path);
 char *kache_call_package(const struct kache_call *c);	/* fresh memory */
+/* target/debug of target/debug/deps, …/build/PKG-HASH and what is below it, …/examples. Fresh memory; NULL where it is none of
+ * these. */
+char *kache_call_profile_dir(const char *out_dir);
 void kache_call_tokens(struct kache_call *c);
 void kache_call_invocation(struct kache_call *c);
 

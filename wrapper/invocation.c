@@ -53,27 +53,29 @@ static char *cargo_home_of(const char *path)
 	return end ? kache_strndup(path, (size_t)(end - path)) : NULL;
 }
 
-/* The profile directory above --out-dir: target/debug of target/debug/deps, …/build/PKG-HASH, …/examples.
- * Elsewhere (plain rustc, build scripts' probes) the directory of OUT_DIR tells. */
+char *kache_call_profile_dir(const char *out_dir)
+{
+	const char *base = kache_path_base(out_dir), *at;
+
+	if (!strcmp(base, "deps") || !strcmp(base, "examples"))
+		return kache_path_dir(out_dir);
+	for (at = strstr(out_dir, "/build/"); at && strstr(at + 1, "/build/");)
+		at = strstr(at + 1, "/build/");
+	return at && at != out_dir ? kache_strndup(out_dir, (size_t)(at - out_dir)) : NULL;
+}
+
+/* That above --out-dir. Elsewhere (plain rustc, build scripts' probes) the directory of OUT_DIR tells. */
 static char *profile_dir(const struct kache_call *c)
 {
 	const char *named[] = { c->args.out_dir, getenv("OUT_DIR") };
+	char *found = NULL;
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 2 && !found; i++) {
 		KACHE_AUTO_FREE char *dir = named[i] ? kache_path_absolute(c->cwd, named[i]) : NULL;
-		const char *base = dir ? kache_path_base(dir) : "";
-		char *at;
 
-		if (!dir)
-			continue;
-		if (!strcmp(base, "deps") || !strcmp(base, "examples"))
-			return kache_path_dir(dir);
-		for (at = strstr(dir, "/build/"); at && strstr(at + 1, "/build/");)
-			at = strstr(at + 1, "/build/");
-		if (at && at != dir)
-			return kache_strndup(dir, (size_t)(at - dir));
+		found = dir ? kache_call_profile_dir(dir) : NULL;
 	}
-	return NULL;
+	return found;
 }
 
 static void add_package_tokens(struct kache_call *c)

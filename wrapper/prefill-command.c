@@ -84,31 +84,34 @@ static const char *option(const struct kache_strs *argv, const char *name)
 	return NULL;
 }
 
+/* To the directory above; false at the root. */
+static bool climb(char **dir)
+{
+	char *up = kache_path_dir(*dir);
+	const bool other = strcmp(up, *dir) != 0;
+
+	free(*dir);
+	*dir = up;
+	return other;
+}
+
 static char *find_root(const char *cwd, const struct kache_strs *argv)
 {
 	const char *manifest = option(argv, "--manifest-path");
 	KACHE_AUTO_FREE char *file = manifest ? kache_path_absolute(cwd, manifest) : NULL;
 	char *dir = file ? kache_path_dir(file) : kache_strdup(cwd);
 
-	for (;;) {
+	do {
 		KACHE_AUTO_FREE char *lock = kache_path_join(dir, "Cargo.lock");
-		char *up;
 
 		if (!access(lock, R_OK))
 			return dir;
-		up = kache_path_dir(dir);
-		if (!strcmp(up, dir)) {
-			free(up);
-			free(dir);
-			return NULL;
-		}
-		free(dir);
-		dir = up;
-	}
+	} while (climb(&dir));
+	free(dir);
+	return NULL;
 }
 
-/* What somebody has changed meanwhile cargo may have read before that. */
-static bool is_settled(const struct kache_command *c, const char *path)
+bool kache_command_settled(const struct kache_command *c, const char *path)
 {
 	struct kache_stat st;
 
@@ -145,7 +148,7 @@ static void add_config(const struct kache_command *c, struct kache_hasher *h, co
 			continue;
 		p->target |= memmem(text.data, text.len, "target-dir", 10) != NULL;
 		p->build |= memmem(text.data, text.len, "build-dir", 9) != NULL;
-		p->strange |= memmem(text.data, text.len, "include", 7) || memmem(text.data, text.len, "\\u", 2) || !is_settled(c, path);
+		p->strange |= memmem(text.data, text.len, "include", 7) || memmem(text.data, text.len, "\\u", 2) || !kache_command_settled(c, path);
 	}
 }
 
@@ -157,16 +160,9 @@ static void add_configs(const struct kache_command *c, struct kache_hasher *h, c
 	KACHE_AUTO_FREE char *cargo = home && *home ? kache_path_absolute(cwd, home) : kache_path_join(user ? user : "/", ".cargo");
 	unsigned level = 0;
 
-	for (;;) {
-		char *up = kache_path_dir(dir);
-		const bool last = !strcmp(up, dir);
-
-		add_config(c, h, last ? "" : dir, "/.cargo", level++, p);
-		free(dir);
-		dir = up;
-		if (last)
-			break;
-	}
+	do
+		add_config(c, h, strcmp(dir, "/") ? dir : "", "/.cargo", level++, p);
+	while (climb(&dir));
 	add_config(c, h, cargo, "", UINT_MAX, p);
 }
 
@@ -175,15 +171,11 @@ static bool counts(const char *variable)
 {
 	static const char *const not_counted[] = {
 		"CARGO_TARGET_DIR=", "CARGO_BUILD_TARGET_DIR=", "CARGO_MAKEFLAGS=", "CARGO_TERM_", "RUST_LOG=", "RUST_BACKTRACE=",
-		"RUSTC_WRAPPER=", "CARGO_BUILD_RUSTC_WRAPPER=", "RUST_RECURSION_COUNT=", "CARGO_LOG=",
+		"RUSTC_WRAPPER=", "CARGO_BUILD_RUSTC_WRAPPER=", "RUST_RECURSION_COUNT=", "CARGO_LOG=", NULL
 	};
+	static const char *const counted[] = { "CARGO", "RUST", "__CARGO", NULL };
 
-	if (!kache_starts(variable, "CARGO") && !kache_starts(variable, "RUST") && !kache_starts(variable, "__CARGO"))
-		return false;
-	for (size_t i = 0; i < sizeof not_counted / sizeof *not_counted; i++)
-		if (kache_starts(variable, not_counted[i]))
-			return false;
-	return true;
+	return kache_starts_any(variable, counted) && !kache_starts_any(variable, not_counted);
 }
 
 static void add_variables(struct kache_hasher *h)
@@ -258,17 +250,9 @@ bool kache_command_read(const char *rustc, struct kache_command *out)
 	if (!add_file(&h, "lock", lock, &text) || !add_file(&h, "manifest", manifest, &text) || !add_program(&h))
 		return false;
 	add_configs(out, &h, cwd, &places);
-	if (!is_settled(out, lock) || !is_settled(out, manifest))
+	if (!kache_command_settled(out, lock) || !kache_command_settled(out, manifest))
 		return false;
 	add_variables(&h);
 	kache_hasher_end(&h, &out->key);
 	return find_target(out, cwd, &argv, &places);
-}
-
-void kache_command_release(struct kache_command *c)
-{
-	free(c->rustc);
-	free(c->root);
-	free(c->target);
-	*c = (struct kache_command){ 0 };
 }

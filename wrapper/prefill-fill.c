@@ -49,6 +49,11 @@ static char *place(const struct fill *f, const char *text)
 	return kache_plan_unpack(text, f->command->root, f->target);
 }
 
+static bool is_run(const struct kache_plan_unit *u)
+{
+	return kache_is_script(u->argv.v[0]);
+}
+
 static void place_all(const struct fill *f, const struct kache_strs *from, struct kache_strs *to)
 {
 	for (size_t i = 0; i < from->n; i++)
@@ -82,7 +87,7 @@ _Noreturn static void call(const struct fill *f, const struct kache_plan_unit *u
 	place_all(f, &u->argv, &argv);
 	if (chdir(cwd) || (out >= 0 && (dup2(out, 1) < 0 || dup2(err, 2) < 0)))
 		_exit(KACHE_NOT_PREFILLED);
-	kache_serve(u->run ? &kache_language_script : &kache_language_rust, argv.v);
+	kache_serve(is_run(u) ? &kache_language_script : &kache_language_rust, argv.v);
 }
 
 static bool hits(const struct fill *f, const struct kache_plan_unit *u, int out, int err)
@@ -157,8 +162,8 @@ static bool set_time(int fd, int64_t ns)
 	return !futimens(fd, (const struct timespec[2]){ t, t });
 }
 
-/* What cargo leaves of a script's run in the directory above OUT_DIR (cargo::core::compiler::custom_build): what it said, as old as
- * the script at most. */
+/* What cargo leaves of a script's run in the directory above OUT_DIR, which is empty (cargo::core::compiler::custom_build): what it
+ * said, with a time that is neither before the script's nor after that of anything that is written from now on. */
 static bool run_hits(const struct fill *f, const struct kache_plan_unit *u, const char *out_dir)
 {
 	const struct kache_plan_unit *compiled = u->n_needs ? &f->plan->units[u->needs[0]] : u;
@@ -173,10 +178,6 @@ static bool run_hits(const struct fill *f, const struct kache_plan_unit *u, cons
 
 	if (out < 0)
 		return false;
-	if (!kache_script_is_empty(out_dir)) {
-		unlink(output);
-		return false;
-	}
 	then = reference(script);
 	if (err >= 0 && time >= 0 && hits(f, u, out, err) && !kache_file_replace(root, out_dir, strlen(out_dir), 0666) &&
 	    set_time(time, then) && set_time(out, then))
@@ -196,12 +197,6 @@ static bool put_file(int dir, const struct kache_plan_file *file, int64_t then)
 	return !kache_starts(file->name, "dep-") || set_time(fd, then);
 }
 
-/* The file that holds cargo's hash of the unit and makes the others count. */
-static bool is_seal(const struct kache_plan_file *f)
-{
-	return f->len == 16 && strspn(f->data, "0123456789abcdef") == 16;
-}
-
 static void put_record(const struct kache_plan_unit *u, const char *record, int64_t then)
 {
 	KACHE_AUTO_FD int dir = -1;
@@ -213,7 +208,7 @@ static void put_record(const struct kache_plan_unit *u, const char *record, int6
 	good = dir >= 0;
 	for (int seal = 0; seal < 2; seal++)
 		for (size_t i = 0; i < u->n_files && good; i++)
-			if (is_seal(&u->files[i]) == seal)
+			if (kache_plan_is_seal(&u->files[i]) == seal)
 				good = put_file(dir, &u->files[i], then);
 }
 
@@ -223,7 +218,7 @@ static char *run_output(const struct fill *f, const struct kache_plan_unit *u)
 	for (size_t i = 0; i < u->n_needs; i++) {
 		const struct kache_plan_unit *other = &f->plan->units[u->needs[i]];
 
-		if (other->run) {
+		if (is_run(other)) {
 			KACHE_AUTO_FREE char *out_dir = place(f, other->out_dir), *dir = kache_path_dir(out_dir);
 			KACHE_AUTO_STRS struct kache_strs left = { NULL, 0, 0 };
 
@@ -246,7 +241,7 @@ static void fill_unit(const struct fill *f, const struct kache_plan_unit *u, ato
 	}
 	then = reference(generated);
 	if ((u->here && f->moved) || !same_manifest(f, u) || kache_mkdirs(out_dir, 0777) ||
-	    !(u->run ? run_hits(f, u, out_dir) : hits(f, u, -1, -1))) {
+	    !(is_run(u) ? kache_script_is_empty(out_dir) && run_hits(f, u, out_dir) : hits(f, u, -1, -1))) {
 		atomic_store(state, FAILED);
 		return;
 	}
@@ -342,9 +337,8 @@ static bool make_target(const char *target)
 static bool lock_profiles(const struct fill *f, struct kache_strs *done, int *locks, size_t most)
 {
 	for (size_t i = 0; i < f->plan->n; i++) {
-		KACHE_AUTO_FREE char *dir = place(f, f->plan->units[i].profile_dir);
-		KACHE_AUTO_FREE char *lock = kache_path_join(dir, ".cargo-lock");
-		KACHE_AUTO_FREE char *records = kache_path_join(dir, ".fingerprint");
+		KACHE_AUTO_FREE char *record = place(f, f->plan->units[i].record), *records = kache_path_dir(record);
+		KACHE_AUTO_FREE char *dir = kache_path_dir(records), *lock = kache_path_join(dir, ".cargo-lock");
 
 		if (kache_strs_has(done, dir))
 			continue;

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/path.h"
 #include "key/rustargs.h"
+#include "store/codec.h"
 #include "wrapper/call.h"
 #include "wrapper/record.h"
 #include "wrapper/script.h"
@@ -44,12 +45,6 @@ struct harvest {
 
 /* ---- what was noted ---- */
 
-static void read_list(struct kache_reader *r, struct kache_strs *out)
-{
-	for (uint32_t n = kache_read_u32(r); n && !r->bad; n--)
-		kache_strs_take(out, kache_read_string(r));
-}
-
 static void noted_release(struct noted *c)
 {
 	free(c->cwd);
@@ -62,7 +57,7 @@ static bool read_noted(struct kache_reader *all, struct noted *c)
 {
 	struct kache_reader r;
 	size_t len;
-	const void *call = kache_read_bytes(all, &len), *hash;
+	const void *call = kache_read_bytes(all, &len);
 
 	*c = (struct noted){ 0 };
 	if (!call || all->bad)
@@ -70,12 +65,10 @@ static bool read_noted(struct kache_reader *all, struct noted *c)
 	kache_reader_init(&r, call, len);
 	c->space = kache_read_u64(&r);
 	c->started_ms = kache_read_u64(&r);
-	hash = kache_read_raw(&r, KACHE_HASH_LEN);
-	if (hash)
-		memcpy(c->result.b, hash, KACHE_HASH_LEN);
+	kache_codec_hash(&r, &c->result);
 	c->cwd = kache_read_string(&r);
-	read_list(&r, &c->argv);
-	read_list(&r, &c->env);
+	kache_codec_strs(&r, &c->argv);
+	kache_codec_strs(&r, &c->env);
 	if (!r.bad && c->argv.n)
 		return true;
 	noted_release(c);
@@ -129,14 +122,12 @@ static const char *id_of(const char *extra)
 	return extra && extra[0] == '-' && strlen(extra) == 17 && strspn(extra + 1, "0123456789abcdef") == 16 ? extra + 1 : NULL;
 }
 
-/* The unit that made such a file: "libNAME-ID.rmeta". NULL: another program's. */
-static char *maker(const char *file)
+/* "16 digits" of NAME-ID, or NULL. */
+static const char *id_at_end(const char *name)
 {
-	const char *dot = strrchr(kache_path_base(file), '.');
+	const char *dash = strrchr(name, '-');
 
-	if (!dot || dot - file <= 17 || dot[-17] != '-' || strspn(dot - 16, "0123456789abcdef") < 16)
-		return NULL;
-	return kache_strndup(dot - 16, 16);
+	return dash ? id_of(dash) : NULL;
 }
 
 /* Cargo's notes of a unit that nobody has begun anew since that call, which began_in tells. */
@@ -163,7 +154,7 @@ static bool read_record(struct harvest *h, const struct noted *c, const char *di
 		*f = (struct kache_plan_file){ .name = kache_strdup(names.v[i]), .len = b.len };
 		f->data = kache_buf_steal(&b);
 		u->n_files++;
-		sealed |= f->len == 16 && strspn(f->data, "0123456789abcdef") == 16;
+		sealed |= kache_plan_is_seal(f);
 		/* Names of places, in messages above all, are good for those only. */
 		u->here |= memmem(f->data, f->len, h->command->root, strlen(h->command->root)) ||
 			   memmem(f->data, f->len, h->target, strlen(h->target));
@@ -184,17 +175,6 @@ static char *target_of(const char *profile_dir, bool triple)
 	KACHE_AUTO_FREE char *up = kache_path_dir(profile_dir);
 
 	return triple ? kache_path_dir(up) : kache_strdup(up);
-}
-
-/* The profile directory above --out-dir, as in wrapper/invocation.c. */
-static char *profile_of(const char *out_dir)
-{
-	const char *base = kache_path_base(out_dir);
-	KACHE_AUTO_FREE char *up = kache_path_dir(out_dir);
-
-	if (!strcmp(base, "deps") || !strcmp(base, "examples"))
-		return kache_strdup(up);
-	return !strcmp(kache_path_base(up), "build") ? kache_path_dir(up) : NULL;
 }
 
 /* clippy-driver is given the compiler as its first argument. */
@@ -225,12 +205,11 @@ static bool fits(struct harvest *h, const struct noted *c, const struct kache_ru
 	return true;
 }
 
-static bool pack_places(struct harvest *h, const struct noted *c, const char *out_dir, const char *profile_dir, const char *record,
-			const char *manifest, struct kache_plan_unit *u)
+static bool pack_places(struct harvest *h, const struct noted *c, const char *out_dir, const char *record, const char *manifest,
+			struct kache_plan_unit *u)
 {
 	const struct { char **to; const char *from; } places[] = {
-		{ &u->profile_dir, profile_dir }, { &u->record, record }, { &u->out_dir, out_dir }, { &u->cwd, c->cwd },
-		{ &u->manifest, manifest },
+		{ &u->record, record }, { &u->out_dir, out_dir }, { &u->cwd, c->cwd }, { &u->manifest, manifest },
 	};
 
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -242,14 +221,6 @@ static bool pack_places(struct harvest *h, const struct noted *c, const char *ou
 		if (!put_packed(h, &u->argv, c->argv.v[i]))
 			return false;
 	return true;
-}
-
-/* "16 digits" of NAME-ID, or NULL. */
-static const char *id_at_end(const char *name)
-{
-	const char *dash = strrchr(name, '-');
-
-	return dash ? id_of(dash) : NULL;
 }
 
 /* Variables that a script sets for its package's compiles. */
@@ -289,14 +260,15 @@ static void find_needs(struct harvest *h, const struct kache_rust_args *a, const
 {
 	u->whole = needs_run(h, c, u);
 	for (size_t i = 0; i < a->n_externs; i++) {
-		char *id;
+		const char *base = kache_path_base(a->externs[i].path);
+		KACHE_AUTO_FREE char *stem = kache_strndup(base, strcspn(base, "."));
+		const char *id = id_at_end(stem);
 
-		if (!*a->externs[i].path)
+		if (!*base)
 			continue;	/* of the compiler's own */
-		id = maker(a->externs[i].path);
 		if (id)
-			kache_strs_take(&u->needs, id);
-		u->whole &= id != NULL;
+			kache_strs_add(&u->needs, id);
+		u->whole &= id != NULL;	/* else another program's */
 	}
 }
 
@@ -317,21 +289,18 @@ static void find_alias(const struct kache_rust_args *a, struct kache_plan_unit *
 		}
 }
 
-static bool pack_unit(struct harvest *h, const struct noted *c, const char *id, const char *out_dir, const char *profile_dir,
-		      const char *record, const char *began_in, struct unit *u)
+static bool pack_unit(struct harvest *h, const struct noted *c, const char *id, const char *out_dir, const char *record,
+		      const char *began_in, struct unit *u)
 {
 	KACHE_AUTO_FREE char *manifest = kache_path_join(variable(c, "CARGO_MANIFEST_DIR"), "Cargo.toml");
-	struct kache_stat st;
 
 	u->id = kache_strdup(id);
 	u->plan.result = c->result;
 	u->plan.program = kache_strdup("");
 	u->plan.alias = kache_strdup("");
-	if (!pack_places(h, c, out_dir, profile_dir, record, manifest, &u->plan) || !pack_environment(h, c, &u->plan) ||
-	    kache_hash_file(manifest, &u->plan.manifest_hash, NULL) || !read_record(h, c, record, began_in, &u->plan))
-		return false;
-	/* Another one than cargo has read? */
-	if (kache_stat(manifest, true, &st) || st.ctime >= h->command->started)
+	if (!pack_places(h, c, out_dir, record, manifest, &u->plan) || !pack_environment(h, c, &u->plan) ||
+	    kache_hash_file(manifest, &u->plan.manifest_hash, NULL) || !kache_command_settled(h->command, manifest) ||
+	    !read_record(h, c, record, began_in, &u->plan))
 		return false;
 	u->plan.here |= !moves(u->plan.manifest);
 	return true;
@@ -341,21 +310,20 @@ static bool pack_unit(struct harvest *h, const struct noted *c, const char *id, 
 static bool make_run(struct harvest *h, const struct noted *c, struct unit *u)
 {
 	const char *out = variable(c, "OUT_DIR"), *id, *script;
-	KACHE_AUTO_FREE char *run = NULL, *build = NULL, *profile_dir = NULL, *record = NULL, *dir = kache_path_dir(c->argv.v[0]);
+	KACHE_AUTO_FREE char *run = NULL, *profile_dir = NULL, *record = NULL, *dir = kache_path_dir(c->argv.v[0]);
 
 	if (!out || !variable(c, "CARGO_MANIFEST_DIR") || c->argv.n != 1)
 		return false;
 	run = kache_path_dir(out);
-	build = kache_path_dir(run);
-	profile_dir = kache_path_dir(build);
+	profile_dir = kache_call_profile_dir(run);
 	id = id_at_end(kache_path_base(run));
 	script = id_at_end(kache_path_base(dir));
-	if (!id || !script || !h->target || !kache_path_below(profile_dir, h->target, NULL))
+	if (!id || !script || !profile_dir || !h->target || !kache_path_below(profile_dir, h->target, NULL))
 		return false;
 	record = kache_concat(profile_dir, "/.fingerprint/", kache_path_base(run), NULL);
-	u->plan.run = u->whole = true;
+	u->whole = true;
 	kache_strs_add(&u->needs, script);
-	return pack_unit(h, c, id, out, profile_dir, record, run, u);
+	return pack_unit(h, c, id, out, record, run, u);
 }
 
 /* Fills u in; false where the unit is not for a plan. */
@@ -366,7 +334,7 @@ static bool make_unit(struct harvest *h, const struct noted *c, const struct kac
 
 	if (!id || !package || !dir || !a->out_dir || a->out_dir[0] != '/' || a->class != KACHE_RUST_COMPILE)
 		return false;
-	profile_dir = profile_of(a->out_dir);
+	profile_dir = kache_call_profile_dir(a->out_dir);
 	if (!profile_dir)
 		return false;
 	if (!fits(h, c, a, profile_dir)) {
@@ -374,7 +342,7 @@ static bool make_unit(struct harvest *h, const struct noted *c, const struct kac
 		return false;
 	}
 	record = kache_concat(profile_dir, "/.fingerprint/", package, "-", id, NULL);
-	if (!pack_unit(h, c, id, a->out_dir, profile_dir, record, record, u))
+	if (!pack_unit(h, c, id, a->out_dir, record, record, u))
 		return false;
 	find_needs(h, a, c, u);
 	find_alias(a, &u->plan);
@@ -414,27 +382,24 @@ static void add(struct harvest *h, struct unit *u)
 static bool read_calls(struct harvest *h, const char *path)
 {
 	KACHE_AUTO_BUF struct kache_buf all = KACHE_BUF_INIT;
+	const uint64_t space = kache_record_space();
 	struct kache_reader r;
-	struct kache_stat st;
 	struct noted c;
 	bool any = false;
 
 	if (kache_file_read(path, MOST_BYTES, &all))
 		return false;
-	if (kache_stat("/proc/self/ns/pid", true, &st))
-		st.ino = 0;
 	kache_reader_init(&r, all.data ? all.data : "", all.len);
 	for (; read_noted(&r, &c); noted_release(&c)) {
-		const bool run = kache_ends(c.argv.v[0], KACHE_SCRIPT_SUFFIX);
 		const size_t words = compiler_words(&c);
 		struct kache_rust_args a;
 		struct unit u = { 0 };
 
-		if (c.space != st.ino)
+		if (c.space != space)
 			continue;
 		any = true;
 		kache_rust_args_parse((int)(c.argv.n - words), c.argv.v + words, c.cwd, &a);
-		if (run ? make_run(h, &c, &u) : make_unit(h, &c, &a, &u))
+		if (kache_is_script(c.argv.v[0]) ? make_run(h, &c, &u) : make_unit(h, &c, &a, &u))
 			add(h, &u);
 		else
 			unit_release(&u);

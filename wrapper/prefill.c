@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/path.h"
-#include "conf/conf.h"
 #include "wrapper/rustc.h"
 
 #include <errno.h>
@@ -55,6 +54,13 @@ static void await_cargo(void)
 		usleep(100000);
 }
 
+static bool leave_streams(void)
+{
+	KACHE_AUTO_FD int null = kache_open("/dev/null", O_RDWR, 0);
+
+	return null >= 0 && dup2(null, 0) >= 0 && dup2(null, 1) >= 0 && dup2(null, 2) >= 0;
+}
+
 /* Nothing that somebody waits for is ours any more: neither a pipe nor a directory, nor a lock, nor the terminal. Standard streams
  * have been left before. */
 static void step_back(int keep)
@@ -66,41 +72,27 @@ static void step_back(int keep)
 	(void)!chdir("/");
 }
 
-/* Who wants nothing looked up, or nothing stored, wants none of this. */
-static bool is_wanted(const struct kache_store *store)
-{
-	KACHE_AUTO_FREE char *cwd = getcwd(NULL, 0);
-	struct kache_conf *conf;
-
-	return !store->readonly && cwd && !kache_conf_load(cwd, &conf, NULL) && !kache_conf_bool(conf, KACHE_CONF_READONLY) &&
-	       !kache_conf_bool(conf, KACHE_CONF_RECACHE);
-}
-
 int main(int argc, char **argv)
 {
 	struct kache_command command;
 	struct kache_plan plan = { 0 };
 	struct kache_store *store;
 	KACHE_AUTO_FREE char *dir = NULL;
-	int fd, null;
+	int fd;
 
 	if (argc != 4 || kache_store_open(argv[1], false, &store, NULL))
 		return 1;
 	cargo = (pid_t)strtol(kache_path_base(argv[2]), NULL, 10);
-	if (cargo <= 0 || !is_wanted(store) || !kache_command_read(argv[3], &command))
-		return 0;
-	null = kache_open("/dev/null", O_RDWR, 0);
-	for (fd = 0; fd < 3; fd++)
-		if (null < 0 || dup2(null, fd) < 0)
-			return 1;
 	dir = kache_store_file(store, "plans");
-	fd = kache_mkdirs(dir, 0777) ? -1 : begin_calls(argv[2]);
+	fd = cargo <= 0 || kache_mkdirs(dir, 0777) ? -1 : begin_calls(argv[2]);
 	if (fd < 0)
 		return 0;
+	if (!kache_command_read(argv[3], &command) || !leave_streams()) {
+		unlink(argv[2]);
+		return 0;
+	}
 	if (!kache_plan_get(store, &command.key, &plan))
 		kache_prefill_fill(&command, &plan);
-	else
-		kache_plan_release(&plan);
 	if (!fork()) {
 		step_back(fd);
 		await_cargo();

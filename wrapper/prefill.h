@@ -17,7 +17,8 @@ struct kache_command {
 /* wrapper/prefill-command.c: the command of the process kache_cargo(), whose environment and directory are ours. False: none that
  * compiles, or one whose settings can't be told. */
 bool kache_command_read(const char *rustc, struct kache_command *out);
-void kache_command_release(struct kache_command *c);
+/* Whether cargo has read the file as it is: what somebody has changed meanwhile it may have read before that. */
+bool kache_command_settled(const struct kache_command *c, const char *path);
 
 /* wrapper/prefill-fill.c: puts the plan's units in place, as far as they hit, with cargo's records of them. */
 void kache_prefill_fill(const struct kache_command *c, const struct kache_plan *plan);

@@ -23,21 +23,22 @@ static bool is_unit(const struct kache_call *c)
 	       !c->probe;
 }
 
-/* Whether text begins with one of the words, which end with a NUL each. */
-static bool begins(const char *text, const char *words)
-{
-	for (; *words; words += strlen(words) + 1)
-		if (kache_starts(text, words))
-			return true;
-	return false;
-}
-
 bool kache_record_variable(const char *variable)
 {
-	static const char after_cargo[] = "=\0_BIN_\0_CFG_\0_CRATE\0_ENCODED\0_FEATURE_\0_MANIFEST_\0_PKG_\0_PRIMARY\0_TARGET_T\0";
-	static const char others[] = "DEBUG=\0DEP_\0HOST=\0LD_LIB\0OPT_LEVEL=\0OUT_DIR=\0PROFILE=\0RUST\0TARGET=\0";
+	static const char *const cargos[] = {
+		"CARGO=", "CARGO_BIN_", "CARGO_CFG_", "CARGO_CRATE_NAME=", "CARGO_ENCODED_RUSTFLAGS=", "CARGO_FEATURE_", "CARGO_MANIFEST_",
+		"CARGO_PKG_", "CARGO_PRIMARY_PACKAGE=", "CARGO_TARGET_TMPDIR=", "DEBUG=", "DEP_", "HOST=", "LD_LIBRARY_PATH=", "OPT_LEVEL=",
+		"OUT_DIR=", "PROFILE=", "RUST", "TARGET=", NULL
+	};
 
-	return kache_starts(variable, "CARGO") ? begins(variable + strlen("CARGO"), after_cargo) : begins(variable, others);
+	return kache_starts_any(variable, cargos);
+}
+
+uint64_t kache_record_space(void)
+{
+	struct kache_stat st;
+
+	return kache_stat("/proc/self/ns/pid", true, &st) ? 0 : st.ino;
 }
 
 static void put_list(struct kache_buf *b, char *const *list, bool variables)
@@ -49,7 +50,7 @@ static void put_list(struct kache_buf *b, char *const *list, bool variables)
 	kache_buf_u32(b, n);
 	for (; *list; list++)
 		if (!variables || kache_record_variable(*list))
-			kache_buf_bytes(b, *list, strlen(*list));
+			kache_buf_text(b, *list);
 }
 
 void kache_record_call(const struct kache_call *c, const struct kache_hash *result)
@@ -57,7 +58,6 @@ void kache_record_call(const struct kache_call *c, const struct kache_hash *resu
 	KACHE_AUTO_FREE char *path = NULL;
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT, all = KACHE_BUF_INIT;
 	KACHE_AUTO_FD int fd = -1;
-	struct kache_stat st;
 
 	if (kache_prefilling || !is_unit(c))
 		return;
@@ -66,10 +66,10 @@ void kache_record_call(const struct kache_call *c, const struct kache_hash *resu
 	if (fd < 0)
 		return;
 	/* In another container that has the same store another cargo may have that number. */
-	kache_buf_u64(&b, kache_stat("/proc/self/ns/pid", true, &st) ? 0 : st.ino);
+	kache_buf_u64(&b, kache_record_space());
 	kache_buf_u64(&b, c->started_ms);
 	kache_buf_add(&b, result->b, KACHE_HASH_LEN);
-	kache_buf_bytes(&b, c->cwd, strlen(c->cwd));
+	kache_buf_text(&b, c->cwd);
 	put_list(&b, c->argv, false);
 	put_list(&b, environ, true);
 	kache_buf_bytes(&all, b.data, b.len);
@@ -83,8 +83,9 @@ void kache_prefill(struct kache_call *c)
 	int status;
 	pid_t pid;
 
-	if (kache_prefilling || !c->query || !rustc[1] || strcmp(rustc[1], "-vV") || rustc[2] ||
-	    !kache_conf_bool(c->conf, KACHE_CONF_PREFILL))
+	if (kache_prefilling || !c->query || !rustc[1] || strcmp(rustc[1], "-vV") || rustc[2] || c->store->readonly ||
+	    !kache_conf_bool(c->conf, KACHE_CONF_PREFILL) || kache_conf_bool(c->conf, KACHE_CONF_READONLY) ||
+	    kache_conf_bool(c->conf, KACHE_CONF_RECACHE))
 		return;
 	program = kache_program("kache-prefill");
 	calls = kache_plan_calls(c->store, (long)kache_cargo());

@@ -18,5 +18,7 @@ void kache_record_call(const struct kache_call *c, const struct kache_hash *resu
 /* Whether cargo may set that variable ("NAME=…") for a compiler or a build script
  * (https://doc.rust-lang.org/cargo/reference/environment-variables.html). Others are not noted: there are secrets among them. */
 bool kache_record_variable(const char *variable);
+/* The number space of processes that this one is in, or 0. */
+uint64_t kache_record_space(void);
 
 #endif

@@ -34,7 +34,7 @@ _Noreturn static void compile_announced(struct kache_call *c)
 	struct kache_error err;
 
 	kache_ask_end();
-	if (kache_prefilling || kache_run_compiler(c, &run, &err))
+	if (kache_run_compiler(c, &run, &err))
 		kache_call_passthrough(c, "run-failed", err.text);
 	c->event.compile_us = run.compile_us;
 	kache_call_event(c, "passthrough", "restore-failed", NULL);
@@ -69,7 +69,7 @@ static int use_entry(struct kache_call *c, const struct kache_hash *key, const c
 	*why = kache_strdup("blob missing or damaged");
 	c->event = (struct kache_event){ .invocation = &c->invocation };
 	kache_entry_release(&e);
-	if (c->announced)
+	if (c->announced && !kache_prefilling)
 		compile_announced(c);
 	return rc;
 }
@@ -286,7 +286,9 @@ void kache_serve(const struct kache_language *lang, char **argv)
 	c->lang = lang;
 	reason = lang->prepare(c, argv, &detail, &err);
 	if (reason) {
-		if (err.text[0] && !c->query && !kache_prefilling)
+		if (kache_prefilling)
+			_exit(KACHE_NOT_PREFILLED);
+		if (err.text[0] && !c->query)
 			kache_warn_once(reason, err.text);
 		kache_call_passthrough(c, reason, detail);
 	}

@@ -220,6 +220,11 @@ void kache_buf_bytes(struct kache_buf *b, const void *data, size_t len)
 	kache_buf_add(b, data, len);
 }
 
+void kache_buf_text(struct kache_buf *b, const char *s)
+{
+	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
+}
+
 void kache_reader_init(struct kache_reader *r, const void *data, size_t len)
 {
 	r->p = data;

@@ -50,6 +50,7 @@ void kache_buf_u8(struct kache_buf *b, uint8_t v);
 void kache_buf_u32(struct kache_buf *b, uint32_t v);
 void kache_buf_u64(struct kache_buf *b, uint64_t v);
 void kache_buf_bytes(struct kache_buf *b, const void *data, size_t len);
+void kache_buf_text(struct kache_buf *b, const char *s);	/* the bytes of a string; NULL as "" */
 
 /* Reader over bytes of unknown honesty: after any read past the end `bad` is set, and every read
  * from then on gives 0, NULL or "". Check `bad` once, at the end. */

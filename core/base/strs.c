@@ -86,6 +86,14 @@ bool kache_starts(const char *s, const char *prefix)
 	return !*prefix;
 }
 
+bool kache_starts_any(const char *s, const char *const *prefixes)
+{
+	for (; *prefixes; prefixes++)
+		if (kache_starts(s, *prefixes))
+			return true;
+	return false;
+}
+
 bool kache_is_word(const char *word, const char *s, size_t len)
 {
 	while (len && *word == *s) {

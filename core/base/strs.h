@@ -22,6 +22,7 @@ bool kache_strs_find(const struct kache_strs *s, const char *str);
 #define KACHE_AUTO_STRS __attribute__((cleanup(kache_strs_release)))
 
 bool kache_starts(const char *s, const char *prefix);
+bool kache_starts_any(const char *s, const char *const *prefixes);	/* a list that ends with NULL */
 /* Whether the len bytes at s, which have no NUL among them, are this word. */
 bool kache_is_word(const char *word, const char *s, size_t len);
 bool kache_ends(const char *s, const char *suffix);

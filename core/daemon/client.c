@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/strs.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -50,16 +51,10 @@ static bool matters(const char *var)
 	static const char *const compiles[] = {
 		"KACHE_CACHE_DIR=", "KACHE_LOG=", "KACHE_LOG_FILE=", "KACHE_DISABLED=", "KACHE_READONLY=", "KACHE_RECACHE=", "KACHE_LINK=",
 		"KACHE_CACHE_EXECUTABLES=", "KACHE_INCREMENTAL=", "KACHE_OBSERVE=", "KACHE_KEY_SALT=", "KACHE_KEY_ENV=",
-		"KACHE_BASE_DIR=", "KACHE_REMAP=", "KACHE_DAEMON=", "KACHE_DAEMON_IDLE=", "KACHE_CLEAN_INCREMENTAL=", "KACHE_REMOTE_TIMEOUT=", NULL
+		"KACHE_BASE_DIR=", "KACHE_REMAP=", "KACHE_PREFILL=", "KACHE_DAEMON=", "KACHE_DAEMON_IDLE=", "KACHE_CLEAN_INCREMENTAL=", "KACHE_REMOTE_TIMEOUT=", NULL
 	};
 
-	for (const char *const *p = compiles; *p; p++)
-		if (!strncmp(var, *p, strlen(*p)))
-			return false;
-	for (const char *const *p = prefixes; *p; p++)
-		if (!strncmp(var, *p, strlen(*p)))
-			return true;
-	return false;
+	return !kache_starts_any(var, compiles) && kache_starts_any(var, prefixes);
 }
 
 static int by_text(const void *a, const void *b)
@@ -113,14 +108,9 @@ static void leave_the_build(void)
 	static const char *const prefixes[] = { "CARGO", "RUSTC", "RUSTDOC", "RUSTFLAGS=", "MAKEFLAGS=", "MFLAGS=", "OUT_DIR=", NULL };
 	char **to = environ;
 
-	for (char **from = environ; *from; from++) {
-		bool drop = false;
-
-		for (const char *const *p = prefixes; *p; p++)
-			drop |= !strncmp(*from, *p, strlen(*p));
-		if (!drop)
+	for (char **from = environ; *from; from++)
+		if (!kache_starts_any(*from, prefixes))
 			*to++ = *from;
-	}
 	*to = NULL;
 }
 

@@ -48,3 +48,17 @@ void kache_codec_hash(struct kache_reader *r, struct kache_hash *out)
 	else
 		memset(out->b, 0, KACHE_HASH_LEN);
 }
+
+uint32_t kache_codec_count(struct kache_reader *r)
+{
+	uint32_t n = kache_read_u32(r);
+
+	r->bad |= n > (size_t)(r->end - r->p) / 4;
+	return r->bad ? 0 : n;
+}
+
+void kache_codec_strs(struct kache_reader *r, struct kache_strs *out)
+{
+	for (uint32_t n = kache_codec_count(r); n && !r->bad; n--)
+		kache_strs_take(out, kache_read_string(r));
+}

@@ -49,24 +49,19 @@ uint64_t kache_entry_size(const struct kache_entry *e)
 	return total;
 }
 
-static void put_text(struct kache_buf *b, const char *s)
-{
-	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
-}
-
 void kache_entry_encode(const struct kache_entry *e, struct kache_buf *b)
 {
 	size_t start = kache_codec_begin(b, "KENT", ENTRY_FORMAT);
 
 	kache_buf_add(b, e->key.b, KACHE_HASH_LEN);
 	kache_buf_add(b, e->invocation.b, KACHE_HASH_LEN);
-	put_text(b, e->crate);
-	put_text(b, e->package);
-	put_text(b, e->kind);
-	put_text(b, e->target);
-	put_text(b, e->profile);
-	put_text(b, e->features);
-	put_text(b, e->compiler);
+	kache_buf_text(b, e->crate);
+	kache_buf_text(b, e->package);
+	kache_buf_text(b, e->kind);
+	kache_buf_text(b, e->target);
+	kache_buf_text(b, e->profile);
+	kache_buf_text(b, e->features);
+	kache_buf_text(b, e->compiler);
 	kache_buf_u64(b, e->created_ms);
 	kache_buf_u64(b, e->compile_ms);
 	kache_buf_u32(b, (uint32_t)e->exit_code);
@@ -77,7 +72,7 @@ void kache_entry_encode(const struct kache_entry *e, struct kache_buf *b)
 	for (size_t i = 0; i < e->n_outputs; i++) {
 		const struct kache_output *o = &e->outputs[i];
 
-		put_text(b, o->name);
+		kache_buf_text(b, o->name);
 		kache_buf_u32(b, o->role);
 		kache_buf_u32(b, o->mode);
 		kache_buf_u64(b, o->size);

@@ -29,22 +29,17 @@ void kache_manifest_release(struct kache_manifest *m)
 	*m = (struct kache_manifest){ 0 };
 }
 
-static void put_text(struct kache_buf *b, const char *s)
-{
-	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
-}
-
 void kache_manifest_encode(const struct kache_manifest *m, struct kache_buf *b)
 {
 	size_t start = kache_codec_begin(b, "KMAN", MANIFEST_FORMAT);
 
 	kache_buf_add(b, m->invocation.b, KACHE_HASH_LEN);
-	put_text(b, m->crate);
-	put_text(b, m->package);
-	put_text(b, m->describe);
+	kache_buf_text(b, m->crate);
+	kache_buf_text(b, m->package);
+	kache_buf_text(b, m->describe);
 	kache_buf_u32(b, (uint32_t)m->n_names);
 	for (size_t i = 0; i < m->n_names; i++)
-		put_text(b, m->names[i]);
+		kache_buf_text(b, m->names[i]);
 	kache_buf_u32(b, (uint32_t)m->n_sets);
 	for (size_t i = 0; i < m->n_sets; i++) {
 		const struct kache_input_set *s = &m->sets[i];

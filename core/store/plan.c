@@ -14,21 +14,15 @@
 
 enum { PLAN_FORMAT = 1, MOST_UNITS = 1 << 16, MOST_BYTES = 256 << 20, UNUSED_DAYS = 30 };
 
-static char *plan_file(const struct kache_store *s, const char *name)
-{
-	return kache_concat(s->root, "/plans/", name, NULL);
-}
-
 char *kache_plan_path(const struct kache_store *s, const struct kache_hash *key)
 {
 	char hex[KACHE_HEX_LEN + 1];
 
-	return plan_file(s, kache_hash_hex(key, hex));
+	return kache_concat(s->root, "/plans/", kache_hash_hex(key, hex), NULL);
 }
 
 void kache_plan_unit_release(struct kache_plan_unit *u)
 {
-	free(u->profile_dir);
 	free(u->record);
 	free(u->out_dir);
 	free(u->cwd);
@@ -57,48 +51,46 @@ void kache_plan_release(struct kache_plan *p)
 	*p = (struct kache_plan){ 0 };
 }
 
-/* ---- as bytes ---- */
-
-static void put_text(struct kache_buf *b, const char *s)
+bool kache_plan_is_seal(const struct kache_plan_file *f)
 {
-	kache_buf_bytes(b, s, strlen(s));
+	return f->len == 16 && strspn(f->data, "0123456789abcdef") == 16;
 }
+
+/* ---- as bytes ---- */
 
 static void put_strs(struct kache_buf *b, const struct kache_strs *s)
 {
 	kache_buf_u32(b, (uint32_t)s->n);
 	for (size_t i = 0; i < s->n; i++)
-		put_text(b, s->v[i]);
+		kache_buf_text(b, s->v[i]);
 }
 
 void kache_plan_encode(const struct kache_plan *p, struct kache_buf *b)
 {
 	size_t start = kache_codec_begin(b, "KPLN", PLAN_FORMAT);
 
-	put_text(b, p->root);
-	put_text(b, p->target);
+	kache_buf_text(b, p->root);
+	kache_buf_text(b, p->target);
 	kache_buf_u32(b, (uint32_t)p->n);
 	for (size_t i = 0; i < p->n; i++) {
 		const struct kache_plan_unit *u = &p->units[i];
 
 		kache_buf_add(b, u->result.b, KACHE_HASH_LEN);
-		put_text(b, u->profile_dir);
-		put_text(b, u->record);
-		put_text(b, u->out_dir);
-		put_text(b, u->cwd);
-		put_text(b, u->manifest);
+		kache_buf_text(b, u->record);
+		kache_buf_text(b, u->out_dir);
+		kache_buf_text(b, u->cwd);
+		kache_buf_text(b, u->manifest);
 		kache_buf_add(b, u->manifest_hash.b, KACHE_HASH_LEN);
 		kache_buf_u8(b, u->here);
 		kache_buf_u8(b, u->absent);
-		kache_buf_u8(b, u->run);
-		put_text(b, u->program);
-		put_text(b, u->alias);
+		kache_buf_text(b, u->program);
+		kache_buf_text(b, u->alias);
 		put_strs(b, &u->argv);
 		put_strs(b, &u->set);
 		put_strs(b, &u->unset);
 		kache_buf_u32(b, (uint32_t)u->n_files);
 		for (size_t k = 0; k < u->n_files; k++) {
-			put_text(b, u->files[k].name);
+			kache_buf_text(b, u->files[k].name);
 			kache_buf_bytes(b, u->files[k].data, u->files[k].len);
 		}
 		kache_buf_u32(b, (uint32_t)u->n_needs);
@@ -106,21 +98,6 @@ void kache_plan_encode(const struct kache_plan *p, struct kache_buf *b)
 			kache_buf_u32(b, u->needs[k]);
 	}
 	kache_codec_end(b, start);
-}
-
-/* A count of things that take four bytes each at least. */
-static uint32_t read_count(struct kache_reader *r)
-{
-	uint32_t n = kache_read_u32(r);
-
-	r->bad |= n > (size_t)(r->end - r->p) / 4;
-	return r->bad ? 0 : n;
-}
-
-static void read_strs(struct kache_reader *r, struct kache_strs *s)
-{
-	for (uint32_t n = read_count(r); n && !r->bad; n--)
-		kache_strs_take(s, kache_read_string(r));
 }
 
 /* A name within the record, and no way out of it. */
@@ -131,7 +108,7 @@ static bool is_name(const char *name)
 
 static void read_files(struct kache_reader *r, struct kache_plan_unit *u)
 {
-	uint32_t n = read_count(r);
+	uint32_t n = kache_codec_count(r);
 
 	u->files = kache_calloc(n + 1, sizeof *u->files);
 	for (; u->n_files < n && !r->bad; u->n_files++) {
@@ -150,7 +127,6 @@ static void read_unit(struct kache_reader *r, struct kache_plan_unit *u, size_t 
 	uint32_t n;
 
 	kache_codec_hash(r, &u->result);
-	u->profile_dir = kache_read_string(r);
 	u->record = kache_read_string(r);
 	u->out_dir = kache_read_string(r);
 	u->cwd = kache_read_string(r);
@@ -158,15 +134,14 @@ static void read_unit(struct kache_reader *r, struct kache_plan_unit *u, size_t 
 	kache_codec_hash(r, &u->manifest_hash);
 	u->here = kache_read_u8(r) != 0;
 	u->absent = kache_read_u8(r);
-	u->run = kache_read_u8(r) != 0;
 	u->program = kache_read_string(r);
 	u->alias = kache_read_string(r);
 	r->bad |= strchr(u->program, '/') || strchr(u->alias, '/');
-	read_strs(r, &u->argv);
-	read_strs(r, &u->set);
-	read_strs(r, &u->unset);
+	kache_codec_strs(r, &u->argv);
+	kache_codec_strs(r, &u->set);
+	kache_codec_strs(r, &u->unset);
 	read_files(r, u);
-	n = read_count(r);
+	n = kache_codec_count(r);
 	u->needs = kache_calloc(n + 1, sizeof *u->needs);
 	for (; u->n_needs < n && !r->bad; u->n_needs++) {
 		u->needs[u->n_needs] = kache_read_u32(r);
@@ -186,7 +161,7 @@ int kache_plan_decode(const void *data, size_t len, struct kache_plan *p)
 		return rc;
 	p->root = kache_read_string(&r);
 	p->target = kache_read_string(&r);
-	n = read_count(&r);
+	n = kache_codec_count(&r);
 	r.bad |= n > MOST_UNITS;
 	if (!r.bad) {
 		p->units = kache_calloc(n + 1, sizeof *p->units);
@@ -253,10 +228,12 @@ int kache_plan_get(struct kache_store *s, const struct kache_hash *key, struct k
 	if (kache_file_read(path, MOST_BYTES, &b))
 		return errno == ENOENT ? KACHE_E_NOENT : KACHE_E_IO;
 	rc = kache_plan_decode(b.data ? b.data : "", b.len, p);
-	if (rc)
-		unlink(path);
-	else
+	if (!rc) {
 		(void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+		return KACHE_OK;
+	}
+	kache_plan_release(p);
+	unlink(path);
 	return rc;
 }
 

@@ -21,13 +21,12 @@ struct kache_plan_file {
 
 struct kache_plan_unit {
 	struct kache_hash result;	/* the entry that it got */
-	char *profile_dir, *record;	/* target/debug; cargo's record of the unit, target/debug/.fingerprint/NAME-HASH */
-	char *out_dir, *cwd;
+	char *record;			/* cargo's, the directory target/debug/.fingerprint/NAME-HASH */
+	char *out_dir, *cwd;		/* of a build script's run OUT_DIR */
 	char *manifest;			/* the package's Cargo.toml */
 	struct kache_hash manifest_hash;
 	bool here;			/* good for the directories that it was recorded in, and no others */
 	uint8_t absent;			/* so many times after one another cargo's record of it was not there at the end */
-	bool run;			/* of a build script, with OUT_DIR for out_dir */
 	char *program, *alias;		/* in out_dir: a build script, and cargo's second name for it; else "" */
 	struct kache_strs argv;		/* compiler, arguments */
 	struct kache_strs set, unset;	/* NAME=VALUE and NAME: what cargo changes in the environment that it asked -vV in */
@@ -43,6 +42,8 @@ struct kache_plan {
 	size_t n;
 };
 
+/* Whether it is the one that holds cargo's hash of the unit and makes the others count. */
+bool kache_plan_is_seal(const struct kache_plan_file *f);
 void kache_plan_unit_release(struct kache_plan_unit *u);
 void kache_plan_release(struct kache_plan *p);
 void kache_plan_encode(const struct kache_plan *p, struct kache_buf *b);
@@ -57,7 +58,7 @@ char *kache_plan_unpack(const char *text, const char *root, const char *target);
 
 /* "<store>/plans/<key>", fresh memory. */
 char *kache_plan_path(const struct kache_store *s, const struct kache_hash *key);
-/* The plan of a command, which counts as used from now on. KACHE_E_NOENT, or as kache_plan_decode. */
+/* The plan of a command, which counts as used from now on. KACHE_E_NOENT, or as kache_plan_decode, and then it is removed. */
 int kache_plan_get(struct kache_store *s, const struct kache_hash *key, struct kache_plan *p);
 /* Replaces it, and removes plans that nobody has used for a month, and of more than these, in number or bytes, the longest
  * unused. */

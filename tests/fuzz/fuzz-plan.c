@@ -15,7 +15,7 @@ static void check(const struct kache_plan *p)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct kache_plan_unit *u = &p->units[i];
 
-		FUZZ_CHECK(u->argv.n && u->profile_dir && u->record && u->out_dir && u->cwd && u->manifest);
+		FUZZ_CHECK(u->argv.n && u->record && u->out_dir && u->cwd && u->manifest);
 		FUZZ_CHECK(!strchr(u->program, '/') && !strchr(u->alias, '/'));
 		for (size_t k = 0; k < u->n_needs; k++)
 			FUZZ_CHECK(u->needs[k] < i);

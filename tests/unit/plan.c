@@ -13,7 +13,7 @@ static char *root;
 static struct kache_plan_unit unit(const char *record)
 {
 	struct kache_plan_unit u = {
-		.profile_dir = kache_strdup("\001/debug"), .record = kache_strdup(record), .out_dir = kache_strdup("\001/debug/deps"),
+		.record = kache_strdup(record), .out_dir = kache_strdup("\001/debug/deps"),
 		.cwd = kache_strdup("\002"), .manifest = kache_strdup("\002/Cargo.toml"), .absent = 2,
 		.program = kache_strdup(""), .alias = kache_strdup(""),
 	};
@@ -37,7 +37,7 @@ static struct kache_plan plan(void)
 	p.units = kache_calloc(2, sizeof *p.units);
 	p.units[0] = unit("\001/debug/.fingerprint/a-0123456789abcdef");
 	p.units[1] = unit("\001/debug/.fingerprint/b-fedcba9876543210");
-	p.units[1].run = p.units[1].here = true;
+	p.units[1].here = true;
 	p.units[1].needs = kache_calloc(1, sizeof *p.units[1].needs);
 	p.units[1].n_needs = 1;
 	return p;
@@ -56,7 +56,7 @@ static void bytes(void)
 	is_int(q.n, 2, "with its units");
 	is_int(q.units[1].needs[0], 0, "and what they need");
 	is_int(q.units[0].files[1].len, 3, "and files with any bytes");
-	ok(q.units[1].run && q.units[1].here && !q.units[0].run && q.units[0].absent == 2, "and facts");
+	ok(q.units[1].here && !q.units[0].here && q.units[0].absent == 2, "and facts");
 	kache_plan_release(&q);
 	for (size_t i = 0; i < b.len; i++) {
 		b.data[i] ^= 4;
