@@ -287,9 +287,12 @@ static void prune(struct kache_store *s)
 
 int kache_plan_put(struct kache_store *s, const struct kache_hash *key, const struct kache_plan *p)
 {
-	KACHE_AUTO_FREE char *path = kache_plan_path(s, key);
+	KACHE_AUTO_FREE char *path = kache_plan_path(s, key), *format = kache_store_file(s, "format");
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
 
+	/* Who comes after the end of a build must not bring back a store that has been removed since. */
+	if (access(format, F_OK))
+		return KACHE_E_IO;
 	kache_plan_encode(p, &b);
 	if (kache_file_replace(path, b.data, b.len, 0600))
 		return KACHE_E_IO;

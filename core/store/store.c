@@ -64,24 +64,52 @@ static int check_format(struct kache_store *s, const char *text, struct kache_er
 	return KACHE_OK;
 }
 
+bool kache_store_owns(const char *name, const struct kache_stat *st)
+{
+	static const char *const dirs[] = { "blobs", "compilers", "entries", "events", "manifests", "plans", "queue", "tmp" };
+	static const char *const files[] = {
+		"CACHEDIR.TAG", "format", "inputs.map", "gc.lock", "index.db*", ".kache-*", "daemon.*", "remotes.json",
+	};
+
+	if (S_ISDIR(st->mode))
+		for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+			if (!strcmp(name, dirs[i]))
+				return true;
+	if (S_ISREG(st->mode) || S_ISSOCK(st->mode))
+		for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+			if (kache_glob(files[i], name))
+				return true;
+	return false;
+}
+
+/* In these a purge takes all that there is, so that a user's directory of the same name is not to be taken for one. */
+static bool strange_within(const char *name, const char *path)
+{
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
+	struct kache_hash h;
+	bool strange = false;
+
+	if (strcmp(name, "compilers") && strcmp(name, "plans") && strcmp(name, "queue"))
+		return false;
+	(void)kache_dir_names(path, &names);
+	for (size_t i = 0; i < names.n; i++)
+		strange |= !kache_hash_parse(names.v[i], strlen(names.v[i]), &h) && !kache_starts(names.v[i], ".kache-") &&
+			   !kache_glob("*.calls", names.v[i]);
+	return strange;
+}
+
 bool kache_store_foreign(const char *root)
 {
-	static const char *const ours[] = {
-		".", "..", "CACHEDIR.TAG", "tmp", "blobs", "entries", "manifests", "events", "inputs.map",
-	};
-	DIR *dir = opendir(root);
-	struct dirent *d;
+	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };
 	bool found = false;
 
-	while (dir && !found && (d = readdir(dir))) {
-		bool known = false;
+	(void)kache_dir_names(root, &names);
+	for (size_t i = 0; i < names.n && !found; i++) {
+		KACHE_AUTO_FREE char *path = kache_path_join(root, names.v[i]);
+		struct kache_stat st;
 
-		for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-			known |= !strcmp(d->d_name, ours[i]);
-		found = !known && !kache_starts(d->d_name, ".kache-");
+		found = !kache_stat(path, false, &st) && (!kache_store_owns(names.v[i], &st) || strange_within(names.v[i], path));
 	}
-	if (dir)
-		closedir(dir);
 	return found;
 }
 

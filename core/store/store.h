@@ -37,8 +37,10 @@ struct kache_store {
  * is something else, KACHE_E_UNSUPPORTED for a network file system (unless KACHE_FORCE_NETWORK=1). */
 int kache_store_open(const char *root, bool create, struct kache_store **out, struct kache_error *err);
 void kache_store_close(struct kache_store *s);
-/* Whether a directory without a format file has things in it that are not of a store: somebody
- * else's, where none is made. */
+/* Whether what lies in a store's directory under this name is the store's. */
+bool kache_store_owns(const char *name, const struct kache_stat *st);
+/* Whether a directory without a format file has things in it that are not of a store: somebody else's, where none is made. What
+ * is of a store is what a build left that went on while its store was removed. */
 bool kache_store_foreign(const char *root);
 
 /* "<root>/<kind>/ab/<hash>", fresh memory; kind is "blobs", "entries" or "manifests". */

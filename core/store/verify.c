@@ -232,24 +232,6 @@ static int check_temp(void *arg, const struct kache_scan_item *item)
 	return KACHE_OK;
 }
 
-static bool is_ours(const char *name, const struct kache_stat *st)
-{
-	static const char *const dirs[] = { "blobs", "compilers", "entries", "events", "manifests", "plans", "queue", "tmp" };
-	static const char *const files[] = {
-		"CACHEDIR.TAG", "format", "inputs.map", "gc.lock", "index.db*", ".kache-*", "daemon.*",
-	};
-
-	if (S_ISDIR(st->mode))
-		for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-			if (!strcmp(name, dirs[i]))
-				return true;
-	if (S_ISREG(st->mode) || S_ISSOCK(st->mode))
-		for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-			if (kache_glob(files[i], name))
-				return true;
-	return false;
-}
-
 static void check_root(struct verify *v)
 {
 	DIR *d = opendir(v->s->root);
@@ -261,7 +243,7 @@ static void check_root(struct verify *v)
 
 		if (!strcmp(name->d_name, ".") || !strcmp(name->d_name, "..") || kache_stat(path, false, &st))
 			continue;
-		if (!is_ours(name->d_name, &st))
+		if (!kache_store_owns(name->d_name, &st))
 			tell(v, KACHE_PROBLEM_FOREIGN, path, false);
 	}
 	if (d)

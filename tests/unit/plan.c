@@ -184,6 +184,12 @@ static void store(void)
 		ok(kache_plan_get(s, &key, &q) == KACHE_E_CORRUPT && access(path, F_OK), "is removed");
 	}
 	kache_plan_release(&p);
+	{
+		KACHE_AUTO_FREE char *format = kache_store_file(s, "format");
+
+		is_int(unlink(format), 0, "a store that is being removed");
+		is_int(kache_plan_put(s, &key, &p), KACHE_E_IO, "takes none");
+	}
 	kache_store_close(s);
 }
 

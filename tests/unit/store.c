@@ -557,12 +557,23 @@ static void test_map_at_once(void)
 static void test_open(void)
 {
 	char *foreign = at("foreign"), *file = at("foreign/data"), *newer = at("newer"), *format = at("newer/format");
+	char *removed = at("removed"), *calls = at("removed/plans/812.calls"), *index = at("removed/index.db-wal");
+	char *left = at("removed/compilers/0000000000000000000000000000000000000000000000000000000000000000");
+	char *work = at("work"), *report = at("work/plans/report.odt");
 	struct kache_store *s;
 	struct kache_error err;
 
 	is_int(kache_store_open(newer, false, &s, &err), KACHE_E_NOENT, "not made unless asked");
 	write_file(file, "x", 0644);
 	is_int(kache_store_open(foreign, true, &s, &err), KACHE_E_INVALID, "somebody's directory is refused");
+	/* As a build leaves it whose store was removed under it. */
+	write_file(left, "x", 0644);
+	write_file(calls, "x", 0644);
+	write_file(index, "x", 0644);
+	is_int(kache_store_open(removed, true, &s, &err), KACHE_OK, "what a removed store left is made one again");
+	kache_store_close(s);
+	write_file(report, "x", 0644);
+	is_int(kache_store_open(work, true, &s, &err), KACHE_E_INVALID, "somebody's plans are not taken for ours");
 	write_file(format, "kache store 99\n", 0644);
 	is_int(kache_store_open(newer, true, &s, &err), KACHE_E_VERSION, "a newer format is refused");
 	ok(strstr(err.text, "99") != NULL, "and named");
@@ -572,6 +583,12 @@ static void test_open(void)
 	free(file);
 	free(newer);
 	free(format);
+	free(removed);
+	free(calls);
+	free(index);
+	free(left);
+	free(work);
+	free(report);
 }
 
 /* The way back stays open. */
