@@ -106,14 +106,17 @@ char *kache_rust_place(const struct kache_call *c, const char *name)
  * compiler::rustc, Fingerprint::invoked_timestamp). */
 int64_t kache_rust_later(const struct kache_call *c, uint32_t role)
 {
-	const char *package = getenv("CARGO_PKG_NAME"), *extra = c->args.extra_filename;
+	const char *package, *extra = c->args.extra_filename;
 	const bool library = role == KACHE_ROLE_RLIB || role == KACHE_ROLE_PROC_MACRO;
 	KACHE_AUTO_FREE char *began = NULL;
 	struct kache_stat st;
 
 	if (role == KACHE_ROLE_DYLIB || (library && getenv("CARGO_PRIMARY_PACKAGE")))
 		return KACHE_TIME_KEPT;
-	if (role != KACHE_ROLE_METADATA || c->args.emit & KACHE_EMIT_LINK || !package || !extra || !c->profile_dir)
+	if (role != KACHE_ROLE_METADATA || c->args.emit & KACHE_EMIT_LINK || !extra || !c->profile_dir)
+		return 0;
+	package = getenv("CARGO_PKG_NAME");
+	if (!package)
 		return 0;
 	began = kache_concat(c->profile_dir, "/.fingerprint/", package, extra, "/invoked.timestamp", NULL);
 	return kache_stat(began, false, &st) ? 0 : st.mtime;

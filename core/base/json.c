@@ -6,18 +6,34 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* What needs no escape, in bytes. */
+static size_t plain_length(const unsigned char *p, const unsigned char *end)
+{
+	const unsigned char *at = p;
+	size_t n;
+
+	while (at < end && *at >= 0x20 && *at != '"' && *at != '\\') {
+		n = *at < 0x80 ? 1 : kache_utf8_length(at, (size_t)(end - at));
+		if (!n)
+			break;
+		at += n;
+	}
+	return (size_t)(at - p);
+}
+
 void kache_json_string(struct kache_buf *b, const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s, *end = p + len;
 
 	kache_buf_ch(b, '"');
-	while (p < end) {
-		size_t n = kache_utf8_length(p, (size_t)(end - p));
+	for (;;) {
+		size_t n = plain_length(p, end);
 
-		if (!n) {
-			kache_buf_str(b, "\\ufffd");
-			n = 1;
-		} else if (*p == '"' || *p == '\\') {
+		kache_buf_add(b, p, n);
+		p += n;
+		if (p == end)
+			break;
+		if (*p == '"' || *p == '\\') {
 			kache_buf_ch(b, '\\');
 			kache_buf_ch(b, (char)*p);
 		} else if (*p == '\n') {
@@ -25,9 +41,9 @@ void kache_json_string(struct kache_buf *b, const char *s, size_t len)
 		} else if (*p < 0x20) {
 			kache_buf_fmt(b, "\\u%04x", *p);
 		} else {
-			kache_buf_add(b, p, n);
+			kache_buf_str(b, "\\ufffd");
 		}
-		p += n;
+		p++;
 	}
 	kache_buf_ch(b, '"');
 }

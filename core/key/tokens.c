@@ -162,14 +162,19 @@ static enum form form_of_line(enum kache_text kind, char first)
 /* FORM_JSON: as inside a JSON string (RFC 8259, section 7). FORM_MAKE: as rustc writes dep-info. */
 static char *escaped(const char *s, enum form form)
 {
+	const char *const special = form == FORM_JSON ? "\"\\" : form == FORM_MAKE ? " " : "";
 	struct kache_buf b = KACHE_BUF_INIT;
 
-	for (; *s; s++) {
-		if ((form == FORM_JSON && (*s == '"' || *s == '\\')) || (form == FORM_MAKE && *s == ' '))
-			kache_buf_ch(&b, '\\');
-		kache_buf_ch(&b, *s);
+	for (;;) {
+		size_t plain = strcspn(s, special);
+
+		kache_buf_add(&b, s, plain);
+		s += plain;
+		if (!*s)
+			return kache_buf_steal(&b);
+		kache_buf_ch(&b, '\\');
+		kache_buf_ch(&b, *s++);
 	}
-	return kache_buf_steal(&b);
 }
 
 static void add_needle(struct needles *v, const char *text, const char *name, enum form how)
