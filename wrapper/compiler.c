@@ -29,19 +29,22 @@ static bool is_proxy(const char *program)
 	return !kache_stat(program, true, &a) && !kache_stat(rustup, true, &b) && a.dev == b.dev && a.ino == b.ino;
 }
 
-/* The libraries that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
-static void list_libraries(const char *program, struct kache_strs *out)
+/* Libraries that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
+static bool is_compiler(const char *path)
 {
 	static const char *const ours[] = { "librustc_driver", "libLLVM", "libstd-", "librustc", NULL };
+
+	return kache_starts_any(kache_path_base(path), ours);
+}
+
+static void list_libraries(const char *program, struct kache_strs *out)
+{
 	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 
 	kache_memo_libraries(program, &all);
 	for (size_t i = 0; i < all.n; i++)
-		for (const char *const *o = ours; *o; o++)
-			if (kache_starts(kache_path_base(all.v[i]), *o)) {
-				kache_strs_add(out, all.v[i]);
-				break;
-			}
+		if (is_compiler(all.v[i]))
+			kache_strs_add(out, all.v[i]);
 }
 
 static void list_directory(const char *dir, struct kache_strs *out)
@@ -52,6 +55,20 @@ static void list_directory(const char *dir, struct kache_strs *out)
 	for (size_t i = 0; i < names.n; i++)
 		if (names.v[i][0] != '.')
 			kache_strs_take(out, kache_path_join(dir, names.v[i]));
+}
+
+/* Where rustup has them, read while the compiler is asked where they are: most of a new store's first second. */
+static pid_t begin_libraries(struct kache_call *c, const char *program)
+{
+	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 }, likely = { NULL, 0, 0 };
+	KACHE_AUTO_FREE char *bin = kache_path_dir(program);
+	KACHE_AUTO_FREE char *lib = kache_path_join(bin, "../lib");
+
+	list_directory(lib, &all);
+	for (size_t i = 0; i < all.n; i++)
+		if (is_compiler(all.v[i]))
+			kache_strs_add(&likely, all.v[i]);
+	return kache_memo_begin(c->store, &likely);
 }
 
 /* The content of all of them, under their names. */
@@ -71,11 +88,16 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	const char *const ask_version[] = { m->compiler.program, "-vV", NULL };
 	const char *const ask_sysroot[] = { m->compiler.program, "--print", "sysroot", NULL };
 	KACHE_AUTO_STRS struct kache_strs libraries = { NULL, 0, 0 }, std = { NULL, 0, 0 }, all = { NULL, 0, 0 };
+	const pid_t reads = begin_libraries(c, m->compiler.program);
+	const bool answers = !kache_memo_ask(ask_version, &version) && !kache_memo_ask(ask_sysroot, &sysroot);
 	KACHE_AUTO_FREE char *rustlib = NULL;
 	KACHE_AUTO_FREE char *dir = NULL;
 	struct kache_hasher h;
+	pid_t reads_std;
 
-	if (kache_memo_ask(ask_version, &version) || kache_memo_ask(ask_sysroot, &sysroot))
+	if (!answers)
+		kache_memo_end(reads);
+	if (!answers)
 		return kache_fail(err, KACHE_E_INVALID, "%s does not answer -vV and --print sysroot", m->compiler.program);
 	m->compiler.sysroot = kache_strndup(sysroot.data, strcspn(sysroot.data, "\n"));
 	m->compiler.host = line_with(version.data, "\nhost: ");
@@ -86,8 +108,11 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	kache_hasher_field(&h, "version", version.data, version.len);
 	kache_strs_add(&m->watched, m->compiler.program);
 	kache_strs_add(&m->watched, rustlib);
-	list_libraries(m->compiler.program, &libraries);
 	list_directory(dir, &std);
+	reads_std = kache_memo_begin(c->store, &std);
+	list_libraries(m->compiler.program, &libraries);
+	kache_memo_end(reads);
+	kache_memo_end(reads_std);
 	for (size_t i = 0; i < libraries.n; i++) {
 		kache_strs_add(&m->watched, libraries.v[i]);
 		kache_strs_add(&all, libraries.v[i]);

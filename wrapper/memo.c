@@ -242,8 +242,23 @@ void kache_memo_ahead(struct kache_store *s, const struct kache_strs *paths)
 	if (own)
 		_exit(0);
 	for (size_t k = 1; k < n; k++)
-		while (pids[k] > 0 && waitpid(pids[k], NULL, 0) < 0 && errno == EINTR)
-			;
+		kache_memo_end(pids[k]);
+}
+
+pid_t kache_memo_begin(struct kache_store *s, const struct kache_strs *paths)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	kache_memo_ahead(s, paths);
+	_exit(0);
+}
+
+void kache_memo_end(pid_t pid)
+{
+	while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 char *kache_memo_path(const struct kache_store *s, struct kache_hasher *h)

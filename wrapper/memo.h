@@ -28,6 +28,9 @@ int kache_memo_content(struct kache_store *s, struct kache_hasher *h, const char
 /* Hashes files on all processors, for kache_memo_content to find them known. A toolchain has half a gigabyte, for which the first
  * compile with a new store waits. */
 void kache_memo_ahead(struct kache_store *s, const struct kache_strs *paths);
+/* The same in a process of its own, for what the caller does meanwhile; -1 where there is none. _end waits for it. */
+pid_t kache_memo_begin(struct kache_store *s, const struct kache_strs *paths);
+void kache_memo_end(pid_t pid);
 /* Variables by which gcc and clang append to a file that others write as well, wherever it lies, or say how long they took. */
 extern const char *const kache_memo_silenced[];
 /* Standard output of a short run of the compiler without those, in the C locale, NUL-terminated. 0, or KACHE_E_* where it fails. */
