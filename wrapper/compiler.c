@@ -95,10 +95,10 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	struct kache_hasher h;
 	pid_t reads_std;
 
-	if (!answers)
+	if (!answers) {
 		kache_memo_end(reads);
-	if (!answers)
 		return kache_fail(err, KACHE_E_INVALID, "%s does not answer -vV and --print sysroot", m->compiler.program);
+	}
 	m->compiler.sysroot = kache_strndup(sysroot.data, strcspn(sysroot.data, "\n"));
 	m->compiler.host = line_with(version.data, "\nhost: ");
 	m->compiler.version = kache_strndup(version.data, strcspn(version.data, "\n"));
