@@ -29,12 +29,14 @@ static bool is_proxy(const char *program)
 	return !kache_stat(program, true, &a) && !kache_stat(rustup, true, &b) && a.dev == b.dev && a.ino == b.ino;
 }
 
-/* Libraries that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
-static bool is_compiler(const char *path)
+/* Of some libraries those that are the compiler: the driver and LLVM, wherever a distribution keeps them. */
+static void pick_libraries(const struct kache_strs *from, struct kache_strs *out)
 {
 	static const char *const ours[] = { "librustc_driver", "libLLVM", "libstd-", "librustc", NULL };
 
-	return kache_starts_any(kache_path_base(path), ours);
+	for (size_t i = 0; i < from->n; i++)
+		if (kache_starts_any(kache_path_base(from->v[i]), ours))
+			kache_strs_add(out, from->v[i]);
 }
 
 static void list_libraries(const char *program, struct kache_strs *out)
@@ -42,9 +44,7 @@ static void list_libraries(const char *program, struct kache_strs *out)
 	KACHE_AUTO_STRS struct kache_strs all = { NULL, 0, 0 };
 
 	kache_memo_libraries(program, &all);
-	for (size_t i = 0; i < all.n; i++)
-		if (is_compiler(all.v[i]))
-			kache_strs_add(out, all.v[i]);
+	pick_libraries(&all, out);
 }
 
 static void list_directory(const char *dir, struct kache_strs *out)
@@ -65,9 +65,7 @@ static pid_t begin_libraries(struct kache_call *c, const char *program)
 	KACHE_AUTO_FREE char *lib = kache_path_join(bin, "../lib");
 
 	list_directory(lib, &all);
-	for (size_t i = 0; i < all.n; i++)
-		if (is_compiler(all.v[i]))
-			kache_strs_add(&likely, all.v[i]);
+	pick_libraries(&all, &likely);
 	return kache_memo_begin(c->store, &likely);
 }
 
@@ -87,7 +85,7 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	KACHE_AUTO_BUF struct kache_buf version = KACHE_BUF_INIT, sysroot = KACHE_BUF_INIT;
 	const char *const ask_version[] = { m->compiler.program, "-vV", NULL };
 	const char *const ask_sysroot[] = { m->compiler.program, "--print", "sysroot", NULL };
-	KACHE_AUTO_STRS struct kache_strs libraries = { NULL, 0, 0 }, std = { NULL, 0, 0 }, all = { NULL, 0, 0 };
+	KACHE_AUTO_STRS struct kache_strs libraries = { NULL, 0, 0 }, std = { NULL, 0, 0 };
 	const pid_t reads = begin_libraries(c, m->compiler.program);
 	const bool answers = !kache_memo_ask(ask_version, &version) && !kache_memo_ask(ask_sysroot, &sysroot);
 	KACHE_AUTO_FREE char *rustlib = NULL;
@@ -113,14 +111,10 @@ static int examine(struct kache_call *c, struct kache_memo *m, const char *drive
 	list_libraries(m->compiler.program, &libraries);
 	kache_memo_end(reads);
 	kache_memo_end(reads_std);
-	for (size_t i = 0; i < libraries.n; i++) {
+	for (size_t i = 0; i < libraries.n; i++)
 		kache_strs_add(&m->watched, libraries.v[i]);
-		kache_strs_add(&all, libraries.v[i]);
-	}
 	kache_strs_add(&m->watched, dir);
-	for (size_t i = 0; i < std.n; i++)
-		kache_strs_add(&all, std.v[i]);
-	kache_memo_ahead(c->store, &all);
+	kache_memo_ahead(c->store, &libraries);	/* where they are not where rustup has them */
 	if (kache_memo_content(c->store, &h, "rustc", m->compiler.program) || add_contents(c, &h, &libraries) ||
 	    add_contents(c, &h, &std))
 		return kache_fail_errno(err, "compiler files of %s", m->compiler.program);

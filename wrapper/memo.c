@@ -47,11 +47,6 @@ void kache_memo_stat(struct kache_buf *b, const char *path)
 	kache_buf_u64(b, (uint64_t)st.ctime);
 }
 
-static void text(struct kache_buf *b, const char *s)
-{
-	kache_buf_bytes(b, s ? s : "", s ? strlen(s) : 0);
-}
-
 void kache_memo_write(struct kache_store *s, const char *path, const struct kache_memo *m)
 {
 	KACHE_AUTO_BUF struct kache_buf b = KACHE_BUF_INIT;
@@ -61,17 +56,17 @@ void kache_memo_write(struct kache_store *s, const char *path, const struct kach
 		return;
 	kache_buf_u32(&b, (uint32_t)m->watched.n);
 	for (size_t i = 0; i < m->watched.n; i++) {
-		text(&b, m->watched.v[i]);
+		kache_buf_text(&b, m->watched.v[i]);
 		kache_memo_stat(&b, m->watched.v[i]);
 	}
 	kache_buf_u8(&b, m->proxy);
 	kache_buf_u8(&b, m->compiler.script);
 	kache_buf_u8(&b, m->compiler.maps);
-	text(&b, m->compiler.family);
-	text(&b, m->compiler.program);
-	text(&b, m->compiler.sysroot);
-	text(&b, m->compiler.host);
-	text(&b, m->compiler.version);
+	kache_buf_text(&b, m->compiler.family);
+	kache_buf_text(&b, m->compiler.program);
+	kache_buf_text(&b, m->compiler.sysroot);
+	kache_buf_text(&b, m->compiler.host);
+	kache_buf_text(&b, m->compiler.version);
 	kache_buf_add(&b, m->compiler.id.b, KACHE_HASH_LEN);
 	kache_codec_end(&b, start);
 	(void)kache_file_replace(path, b.data, b.len, 0644);

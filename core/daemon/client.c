@@ -4,8 +4,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "base/strs.h"
 #include "base/log.h"
+#include "base/strs.h"
 
 #include <errno.h>
 #include <fcntl.h>

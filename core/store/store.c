@@ -82,7 +82,7 @@ bool kache_store_owns(const char *name, const struct kache_stat *st)
 	return false;
 }
 
-/* In these a purge takes all that there is, so that a user's directory of the same name is not to be taken for one. */
+/* Directories that a user may have by the same name, and of two of which a purge takes all. */
 static bool strange_within(const char *name, const char *path)
 {
 	KACHE_AUTO_STRS struct kache_strs names = { NULL, 0, 0 };

@@ -22,11 +22,7 @@ bound() { # bound VALUE MOST NAME
 bound "$size" $most_bytes "bytes of the wrapper"
 
 # By a name of its own: how long the names of the directories above are counts, too.
-mkdir "$T/bin"
-cp "$KACHE" "$T/bin/kache"
-for beside in "$(dirname "$KACHE")"/kache-*; do
-	ln -s "$beside" "$T/bin/"
-done
+install_wrapper "$T/bin"
 wrapper=$T/bin/kache
 
 hit_make "$T/w"

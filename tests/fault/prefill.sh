@@ -7,11 +7,7 @@ need cargo strace
 export KACHE_PREFILL=1 KACHE_DAEMON=off KACHE_BUILD_SCRIPTS=1 CARGO_INCREMENTAL=0
 
 # The wrapper looks beside itself for the program that is to fail.
-mkdir "$T/bin"
-cp "$KACHE" "$T/bin/kache"
-for beside in "$(dirname "$KACHE")"/kache-*; do
-	ln -s "$beside" "$T/bin/"
-done
+install_wrapper "$T/bin"
 rm "$T/bin/kache-prefill"
 cat > "$T/bin/kache-prefill" <<-END
 	#!/bin/sh

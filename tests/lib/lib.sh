@@ -83,3 +83,12 @@ drop_rights() {
 count() { printf '%s\n' "$ev" | grep -Ec -e "$1"; }
 
 finish() { echo "1..$tap_n"; test "$tap_bad" -eq 0; exit; }
+
+# install_wrapper DIR: a copy of the wrapper in a new directory, which finds the other programs beside itself.
+install_wrapper() {
+	mkdir "$1"
+	cp "$KACHE" "$1/kache"
+	for iw_beside in "$(dirname "$KACHE")"/kache-*; do
+		ln -s "$iw_beside" "$1/"
+	done
+}
